@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# defused_module(NAME SOURCES ... DEPENDS ... [PRIVATE ...]): one library target per module.
+#
+# A module sees only what it depends on: its headers are reached as "<module>/<header>" through a directory of its own in
+# the build tree, so an include of a module that is not in DEPENDS does not compile (DESIGN.md section 3).
+
+add_library(defused_options INTERFACE)
+target_compile_options(defused_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Wold-style-cast
+  -Woverloaded-virtual -Wformat=2 -fstack-protector-strong -fno-omit-frame-pointer)
+target_compile_definitions(defused_options INTERFACE _GNU_SOURCE
+  $<$<NOT:$<STREQUAL:${DEFUSED_SANITIZE},>>:DEFUSED_SANITIZED>)
+if(DEFUSED_WERROR)
+  target_compile_options(defused_options INTERFACE -Werror)
+endif()
+if(DEFUSED_SANITIZE)
+  target_compile_options(defused_options INTERFACE -fsanitize=${DEFUSED_SANITIZE} -fno-sanitize-recover=all -O1 -g)
+  target_link_options(defused_options INTERFACE -fsanitize=${DEFUSED_SANITIZE})
+endif()
+
+function(defused_module name)
+  cmake_parse_arguments(ARG "" "PREFIX" "SOURCES;DEPENDS;PRIVATE" ${ARGN})
+  set(prefix ${name})
+  if(ARG_PREFIX)
+    set(prefix ${ARG_PREFIX})
+  endif()
+  string(REPLACE "/" "_" target ${prefix})
+  set(root ${CMAKE_BINARY_DIR}/modules/${target})
+  cmake_path(GET prefix PARENT_PATH parent)
+  file(MAKE_DIRECTORY ${root}/${parent})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${root}/${prefix} SYMBOLIC)
+  add_library(${target} STATIC ${ARG_SOURCES})
+  add_library(defused::${target} ALIAS ${target})
+  target_include_directories(${target} PUBLIC ${root})
+  target_link_libraries(${target} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE} defused_options)
+endfunction()
+
+# defused_test(NAME SOURCES ... DEPENDS ... [LABELS ...]): one Catch2 program, one CTest test. 77 is "skipped".
+function(defused_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} catch_main defused_options)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT 120)
+endfunction()

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The channel between the supervisor and its two children: a SOCK_SEQPACKET socket pair, one fixed-size message a
+// packet, descriptors beside it by SCM_RIGHTS. Sends never block (MSG_DONTWAIT): a full channel drops the message and
+// says so, the latest report wins. The supervisor parses nothing of what the descriptors hold.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "exporters/exporter.h"
+
+namespace defused {
+
+enum class MessageType : std::uint32_t {
+  // supervisor -> prober
+  settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP
+  seed,        ///< descriptor: memfd of the last report; a fresh prober starts from its Memory. None: empty
+  start_pass,  ///< one pass, now; `may_act`
+  stop,        ///< end after the current step
+  // prober -> supervisor
+  ready,   ///< started; `lost_left` says how many of the lost probers given are still there
+  phase,   ///< the next step: `phase` and how long it may take, `max_ms`. 0: idle, no deadline
+  report,  ///< descriptor: sealed memfd with encode_pass(); `pass`; `usage`
+  log,     ///< unused: each process logs to stderr itself
+  // supervisor -> front
+  listener,  ///< descriptor: a bound, listening socket; `count` listeners in all, sent one by one
+  view,      ///< descriptor: the last report (or none before the first); `status`
+  // front -> supervisor
+  alive,  ///< the front's loop turned
+};
+
+/// What goes over the wire. Plain data, same binary at both ends.
+struct Message {
+  MessageType type{};
+  std::uint32_t may_act = 0;
+  std::uint32_t lost_left = 0;
+  std::uint32_t count = 0;
+  std::uint64_t pass = 0;
+  std::uint64_t max_ms = 0;
+  char phase[32] = {};  // NOLINT(modernize-avoid-c-arrays): fixed wire form; NUL-terminated
+  ProcessUsage usage;
+  SupervisorStatus status;
+};
+
+struct Received {
+  Message message;
+  UniqueFd descriptor;
+};
+
+/// A connected pair, both ends close-on-exec and non-blocking for sends.
+Result<std::pair<UniqueFd, UniqueFd>> make_channel();
+
+/// Sends without blocking. timeout: the channel is full, nothing was sent; gone: the other end is closed.
+Result<void> send_message(int channel, const Message& message, int descriptor = -1);
+
+/// Receives one message; blocks only if `wait`. nullopt: nothing there (without `wait`). gone: the other end is closed.
+Result<std::optional<Received>> receive_message(int channel, bool wait);
+
+/// A sealed memfd (F_SEAL_WRITE|SHRINK|GROW|SEAL) with `bytes`.
+Result<UniqueFd> make_sealed_memfd(const char* name, const std::vector<std::uint8_t>& bytes);
+
+/// The whole content of a memfd made by make_sealed_memfd, read with pread (the offset is shared between processes).
+Result<std::vector<std::uint8_t>> read_memfd(int descriptor);
+
+}  // namespace defused

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/beneath.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include "base/text.h"
+
+namespace defused {
+
+namespace {
+
+int open_with_openat2(int directory, const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<__u64>(flags);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  return static_cast<int>(syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how));
+}
+
+// For kernels before 5.6. Component by component without following links; names are ours, never a container's.
+int open_by_components(int directory, std::string_view path, int flags) {
+  UniqueFd held;
+  int at = directory;
+  while (true) {
+    const std::string component(take_field(path, '/'));
+    if (component.empty() || component == "..") {
+      errno = EINVAL;
+      return -1;
+    }
+    const bool last = path.empty();
+    const int fd = openat(at, component.c_str(), (last ? flags : O_PATH | O_DIRECTORY | O_CLOEXEC) | O_NOFOLLOW);
+    if (fd < 0 || last) return fd;
+    held.reset(fd);
+    at = fd;
+  }
+}
+
+}  // namespace
+
+Beneath::Beneath(UniqueFd directory, ReadHook hook) : directory_(std::move(directory)), hook_(std::move(hook)) {}
+
+Result<Beneath> Beneath::open_root(const std::string& path, ReadHook hook) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno(errno, "opening " + path);
+  return Beneath(std::move(fd), std::move(hook));
+}
+
+std::optional<Error> Beneath::ask_hook(const std::string& path) const {
+  if (!hook_) return std::nullopt;
+  return hook_(prefix_ + path);
+}
+
+Result<UniqueFd> Beneath::open_beneath(const std::string& path, int flags) const {
+  if (auto refused = ask_hook(path)) return prepend("opening " + path, *std::move(refused));
+  flags |= O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd fd(open_with_openat2(directory_.get(), path, flags));
+  if (!fd && errno == ENOSYS) fd.reset(open_by_components(directory_.get(), path, flags));
+  if (!fd) return fail_errno(errno, "opening " + path);
+  return fd;
+}
+
+Result<Beneath> Beneath::open_directory(const std::string& path) const {
+  auto fd = open_beneath(path, O_RDONLY | O_DIRECTORY);
+  if (!fd) return Failure(fd.error());
+  Beneath below(*std::move(fd), hook_);
+  if (hook_) below.prefix_ = prefix_ + path + "/";
+  return below;
+}
+
+Result<UniqueFd> Beneath::open_file(const std::string& path, int flags) const { return open_beneath(path, flags); }
+
+Result<FileText> Beneath::read_file(const std::string& path, std::size_t max_bytes) const {
+  auto fd = open_beneath(path, O_RDONLY);
+  if (!fd) return Failure(fd.error());
+  FileText file;
+  std::array<char, 16384> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+  while (true) {
+    const ssize_t got = read(fd->get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, "reading " + path);
+    if (got == 0) return file;
+    const std::size_t room = max_bytes - file.text.size();
+    file.text.append(buffer.data(), std::min(room, static_cast<std::size_t>(got)));
+    if (static_cast<std::size_t>(got) > room) {
+      file.truncated = true;
+      return file;
+    }
+  }
+}
+
+Result<std::string> Beneath::read_link(const std::string& path) const {
+  auto fd = open_beneath(path, O_PATH);
+  if (!fd) return Failure(fd.error());
+  std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by readlinkat
+  const ssize_t length = readlinkat(fd->get(), "", target.data(), target.size());
+  if (length < 0) return fail_errno(errno, "reading link " + path);
+  return std::string(target.data(), static_cast<std::size_t>(length));
+}
+
+Result<std::vector<std::string>> Beneath::list(const std::string& path, std::size_t max_names, bool& truncated) const {
+  truncated = false;
+  auto fd = open_beneath(path, O_RDONLY | O_DIRECTORY);
+  if (!fd) return Failure(fd.error());
+  std::vector<std::string> names;
+  alignas(dirent64) std::array<char, 32768> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  while (true) {
+    const ssize_t got = getdents64(fd->get(), buffer.data(), buffer.size());
+    if (got < 0) return fail_errno(errno, "listing " + path);
+    if (got == 0) return names;
+    for (ssize_t at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
+      at += entry->d_reclen;
+      const std::string_view name(entry->d_name);
+      if (name == "." || name == "..") continue;
+      if (names.size() == max_names) {
+        truncated = true;
+        return names;
+      }
+      names.emplace_back(name);
+    }
+  }
+}
+
+}  // namespace defused

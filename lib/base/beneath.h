@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Beneath: a directory descriptor and the only ways to read below it. Every path is opened with openat2 and
+// RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV, so no read can walk into a mount or out of the root
+// (DESIGN.md section 4); where the kernel has no openat2 (before 5.6) each component is opened with O_NOFOLLOW.
+// Must not: follow a magic link, open a path relative to anything else. One thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace defused {
+
+/// A file read to its end, or up to a cap.
+struct FileText {
+  std::string text;
+  bool truncated = false;  ///< the cap bit: a gap for the caller
+};
+
+/// Called before each open, read and readlink below a root with the path; an Error it returns is what the operation
+/// returns. Tests use it to make the n-th read fail, to watch the order of reads and to hang one.
+using ReadHook = std::function<std::optional<Error>(std::string_view path)>;
+
+class Beneath {
+ public:
+  /// Largest file read unless told otherwise, in bytes.
+  static constexpr std::size_t kDefaultMaxBytes = 1U << 20U;
+
+  Beneath() = default;
+  /// Takes over `directory` (O_DIRECTORY or O_PATH). `hook` may be empty.
+  explicit Beneath(UniqueFd directory, ReadHook hook = {});
+
+  /// The directory at an absolute path, or the Error of opening it.
+  static Result<Beneath> open_root(const std::string& path, ReadHook hook = {});
+
+  /// The directory `path` below this one. Keeps the hook; the paths it sees start with `path` + "/".
+  [[nodiscard]] Result<Beneath> open_directory(const std::string& path) const;
+
+  /// The file `path` opened with `flags` (O_RDONLY, O_WRONLY ...; O_CLOEXEC and O_NOFOLLOW are added).
+  [[nodiscard]] Result<UniqueFd> open_file(const std::string& path, int flags) const;
+
+  /// The content of `path`, at most `max_bytes` of it.
+  [[nodiscard]] Result<FileText> read_file(const std::string& path, std::size_t max_bytes = kDefaultMaxBytes) const;
+
+  /// The text of the symbolic or magic link `path`, by O_PATH | O_NOFOLLOW and readlinkat: never followed.
+  [[nodiscard]] Result<std::string> read_link(const std::string& path) const;
+
+  /// Names in the directory `path` ("." for this one), without "." and "..", at most `max_names` of them;
+  /// `truncated` is set where there were more.
+  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path, std::size_t max_names,
+                                                      bool& truncated) const;
+
+  [[nodiscard]] int fd() const { return directory_.get(); }
+  [[nodiscard]] bool valid() const { return directory_.valid(); }
+
+ private:
+  [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& path, int flags) const;
+  [[nodiscard]] std::optional<Error> ask_hook(const std::string& path) const;
+
+  UniqueFd directory_;
+  ReadHook hook_;
+  std::string prefix_;  // what the hook sees before a path
+};
+
+}  // namespace defused

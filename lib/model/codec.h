@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The serialised forms of the model: the public report (JSON, `defused.report/v1` of DESIGN.md section 7) and the
+// private payload that a prober hands to the supervisor (CBOR; same binary on both ends, so no version inside).
+// nlohmann_json stays in codec.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/history.h"
+#include "model/report.h"
+#include "model/settings.h"
+
+namespace defused {
+
+/// The public report, one line when `indent` < 0, else indented by so many spaces. Sources are shown as `expose` says:
+/// without user names, passwords and query parts; as "" ; or whole.
+std::string render_report_json(const Report& report, ExposeSource expose, int indent = -1);
+
+/// `source` as `expose` allows it to be shown. `redacted`: userinfo before '@' of a URL and everything from '?' on is
+/// removed.
+std::string expose_source(const std::string& source, ExposeSource expose);
+
+std::vector<std::uint8_t> encode_pass(const PassResult& pass);
+/// malformed: not such a payload.
+Result<PassResult> decode_pass(const std::vector<std::uint8_t>& bytes);
+
+std::vector<std::uint8_t> encode_settings(const Settings& settings);
+Result<Settings> decode_settings(const std::vector<std::uint8_t>& bytes);
+
+}  // namespace defused

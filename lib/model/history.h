@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// History: what earlier passes saw, as far as judging needs it. With Ledger and Counters it is the Memory that the
+// supervisor hands from a lost prober to its successor. Passive data, bounded: entries not seen in a pass are dropped.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "model/ids.h"
+#include "model/report.h"
+#include "model/words.h"
+
+namespace defused {
+
+/// A blocked thread as it was last seen.
+struct ThreadMemory {
+  std::uint64_t context_switches = 0;
+  Nanoseconds unchanged_since{0};  ///< boot time at which this count was first seen (or, from `sched`, last ran)
+  std::uint32_t samples = 0;       ///< passes in which the count was the same, the first included
+};
+
+/// A dying PID namespace as it was first seen.
+struct NamespaceMemory {
+  Nanoseconds first_seen{0};  ///< boot time
+};
+
+/// A connection as it was last seen.
+struct ConnectionMemory {
+  std::uint64_t directory_inode = 0;
+  std::uint64_t waiting = 0;
+  Nanoseconds waiting_since{0};  ///< boot time since which no sample was 0; meaningful while waiting > 0
+};
+
+struct History {
+  std::map<ThreadId, ThreadMemory> threads;
+  std::map<NamespaceId, NamespaceMemory> namespaces;
+  std::map<ConnectionId, ConnectionMemory> connections;
+  std::map<pid_t, std::string> containers;  ///< init PID -> cgroup path seen while it was alive (cgroup v1 forgets it)
+};
+
+/// One action, from intent to outcome.
+struct LedgerEntry {
+  ConnectionId connection;
+  std::uint64_t directory_inode = 0;
+  NamespaceId pid_namespace;
+  Nanoseconds at_boottime{0};
+  Nanoseconds at_wall{0};
+  std::optional<Outcome> outcome;  ///< nothing: intent written, outcome not yet known
+};
+
+/// What was done. The last kMaxLedgerEntries actions.
+struct Ledger {
+  std::vector<LedgerEntry> entries;
+};
+inline constexpr std::size_t kMaxLedgerEntries = 256;
+
+/// A cumulative histogram with fixed upper bounds in seconds (the last bucket is +Inf).
+struct Histogram {
+  std::vector<double> bounds;
+  std::vector<std::uint64_t> counts;  ///< per bucket, not cumulative; bounds.size() + 1 of them
+  double sum = 0;
+};
+
+/// Totals that must not fall when a prober is replaced.
+struct Counters {
+  std::uint64_t scans = 0;
+  std::map<std::string, std::uint64_t> scan_failures;                      ///< by stage
+  std::map<std::pair<std::string, std::string>, std::uint64_t> read_gaps;  ///< by file, kind
+  std::map<Action, std::uint64_t> decisions;
+  std::map<Outcome, std::uint64_t> aborts;
+  Histogram scan_duration;      ///< seconds of one pass
+  Histogram recovery_duration;  ///< seconds from since to released
+};
+
+struct Memory {
+  History history;
+  Ledger ledger;
+  Counters counters;
+};
+
+/// What a prober hands over after each pass.
+struct PassResult {
+  Report report;
+  Memory memory;
+};
+
+}  // namespace defused

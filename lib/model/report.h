@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Findings (what lib/detect concludes), Decisions (what lib/policy makes of them) and Report, the whole of one pass
+// as it is shown: `defused.report/v1` of DESIGN.md section 7. Passive data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "model/ids.h"
+#include "model/snapshot.h"
+#include "model/words.h"
+
+namespace defused {
+
+/// A thread that was told to die and cannot.
+struct BlockedThread {
+  pid_t pid = 0;  ///< its process
+  ThreadId id;
+  std::string comm;
+  WaitClass wait_class = WaitClass::unknown;
+  bool sigkill_pending = false;
+  std::vector<std::string> stack;
+  std::optional<ConnectionId> connection;
+  std::vector<ConnectionId> candidates;  ///< connections that it may wait for, where none was singled out
+  Attribution attribution = Attribution::unknown;
+  bool attribution_serves_acting = false;  ///< DESIGN.md 5.4: no overlay frame, no waiting connection out of sight
+  Verdict verdict = Verdict::undetermined;
+  Evidence evidence = Evidence::none;
+  std::uint64_t context_switches = 0;
+  std::uint32_t samples = 0;   ///< in a row without progress
+  Nanoseconds blocked_for{0};  ///< without progress, by our samples or by `sched`
+};
+
+struct Container {
+  std::string id;       ///< full
+  std::string runtime;  ///< docker, containerd, cri-o, podman, lxc, nspawn
+  std::string pod_uid;  ///< with dashes, else empty
+};
+
+/// A dying PID namespace.
+struct NamespaceFinding {
+  NamespaceId id;
+  ProcessId init;
+  std::string init_comm;
+  DyingState state = DyingState::reaping;
+  WaitClass wait_class = WaitClass::unknown;  ///< that of the thread whose verdict it has
+  Verdict verdict = Verdict::undetermined;
+  Evidence evidence = Evidence::none;
+  Nanoseconds since{0};  ///< wall clock: since when its oldest blocked thread has made no progress
+  Nanoseconds stuck_for{0};
+  std::uint32_t samples = 0;  ///< fewest among the threads that decide
+  bool stuck = false;         ///< a blocked thread, no progress for detect.stuck_after
+  bool gap = false;           ///< something that the decision rests on was unreadable
+  std::optional<Container> container;
+  std::vector<BlockedThread> blocked_threads;
+  std::vector<ConnectionId> connections;  ///< those that hold it: the wedged ones
+};
+
+/// A blocked thread in no dying PID namespace. Shown and explained, never aborted automatically.
+struct StuckExit {
+  BlockedThread thread;
+  Nanoseconds since{0};  ///< wall clock
+};
+
+struct Server {
+  ProcessId id;
+  std::string comm;
+  ServerState state = ServerState::unknown;
+};
+
+struct ConnectionFinding {
+  ConnectionId id;
+  std::uint64_t directory_inode = 0;
+  std::string fstype;  ///< "" where it is mounted nowhere that was read
+  std::string source;
+  std::vector<std::string> mount_points;
+  std::vector<int> mount_ids;
+  std::uint64_t waiting = 0;
+  std::uint64_t max_background = 0;
+  std::uint64_t congestion_threshold = 0;
+  ServerState server_state = ServerState::unknown;
+  Evidence server_evidence = Evidence::none;
+  std::vector<Server> servers;
+  std::optional<std::uint32_t> outside_users;  ///< nothing: not looked for, or unknown
+  std::optional<std::uint32_t> outside_viewers;
+  bool host_mount = false;                   ///< mounted in the mount namespace of the host's PID 1
+  bool orphaned = false;                     ///< mounted nowhere and held by nobody, with waiting requests
+  std::optional<Nanoseconds> waiting_since;  ///< wall clock, where requests have waited in two samples
+};
+
+/// What lib/detect makes of a Snapshot and the History.
+struct Findings {
+  std::vector<NamespaceFinding> namespaces;    ///< dying ones, by inode
+  std::vector<StuckExit> stuck_exits;          ///< by TID
+  std::vector<ConnectionFinding> connections;  ///< all, by id
+};
+
+/// What lib/policy makes of one NamespaceFinding.
+struct Decision {
+  NamespaceId pid_namespace;
+  Action action = Action::hold;
+  std::vector<Gate> reasons;               ///< every gate that holds; empty for abort
+  std::optional<ConnectionId> connection;  ///< the one to abort, or that would be but for the gates
+};
+
+/// One action that was carried out or tried.
+struct OutcomeRecord {
+  NamespaceId pid_namespace;
+  ConnectionId connection;
+  Outcome outcome = Outcome::not_released;
+  std::string detail;       ///< one sentence
+  Nanoseconds recovery{0};  ///< since -> released
+};
+
+/// A whole pass, as shown.
+struct Report {
+  Nanoseconds scanned_at{0};  ///< wall clock
+  Nanoseconds duration{0};
+  std::string host;
+  bool provisional = false;
+  Mode mode = Mode::observe;
+  KernelFacts kernel;
+  std::vector<std::string> blind;
+  Gaps gaps;
+  std::uint32_t pid_namespace_count = 0;  ///< living and dying, the host's own not counted
+  Findings findings;
+  std::vector<Decision> decisions;  ///< one per namespace finding, same order
+  std::vector<OutcomeRecord> outcomes;
+};
+
+}  // namespace defused

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshot: what one pass read, and nothing concluded from it. Made by lib/procfs and lib/fusectl, judged by
+// lib/detect. Passive data; does not change after it is made. All strings went through sanitize() at the parser.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/ids.h"
+#include "model/words.h"
+
+namespace defused {
+
+/// Reads that failed, counted by file name without its PID ("status", "task/mountinfo", "fdinfo") and kind.
+/// `gone` of a process that just ended is not counted: a vanished process is no failure.
+using Gaps = std::map<std::pair<std::string, ErrorKind>, std::uint64_t>;
+
+inline void add_gap(Gaps& gaps, std::string file, ErrorKind kind) { ++gaps[{std::move(file), kind}]; }
+
+/// The few fields of a `status` that the walk over all processes keeps, and the only file it reads.
+struct ProcessBrief {
+  pid_t pid = 0;            ///< thread-group leader, host PID namespace
+  pid_t ppid = 0;           ///< real parent, 0 when outside the reader's namespace
+  std::uint32_t level = 0;  ///< depth of its PID namespace below the reader's: numbers in NStgid less one
+  pid_t inner_pid = 0;      ///< last number of NStgid; level > 0 and inner_pid == 1 make it an init
+  std::uint32_t threads = 0;
+  char state = '?';         ///< R S D Z T t I X ...
+  bool has_memory = false;  ///< Vm* lines are there: not yet through exit_mm
+  bool kernel_thread = false;
+  bool sigkill_pending = false;  ///< bit 9 of SigPnd or ShdPnd
+  bool core_dumping = false;
+  std::string name;
+
+  [[nodiscard]] bool is_init() const { return level > 0 && inner_pid == 1; }
+  /// A zombie with no other thread: dead, waiting for its parent.
+  [[nodiscard]] bool is_finished() const { return (state == 'Z' || state == 'X') && threads <= 1; }
+  /// Past exit_mm. A leader in Z may still have live threads: ask them.
+  [[nodiscard]] bool is_exiting() const { return !has_memory && !kernel_thread; }
+};
+
+/// One FUSE mount in one mountinfo. Other file systems are not kept.
+struct FuseMount {
+  int mount_id = 0;
+  ConnectionId connection;
+  std::string fstype;  ///< "fuse", "fuse.s3fs", "fuseblk"
+  std::string source;
+  std::string mount_point;
+  friend bool operator==(const FuseMount&, const FuseMount&) = default;
+};
+
+/// What a mountinfo says, reduced to FUSE.
+struct MountTable {
+  std::vector<FuseMount> fuse_mounts;
+  bool complete = true;  ///< false: the cap on lines bit
+  bool has_overlay = false;
+  std::string container_hint;  ///< a root or mount point that names a container ("/docker/<id>..."), else empty
+};
+
+/// A thread that was looked at closely.
+struct ThreadSample {
+  ThreadId id;
+  std::string comm;
+  char state = '?';
+  bool has_memory = false;
+  bool sigkill_pending = false;
+  bool core_dumping = false;
+  std::optional<bool> exiting;         ///< PF_EXITING (0x4) of field 9 of stat; nothing where stat was not read
+  std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary
+  std::optional<std::vector<std::string>>
+      stack;          ///< function names, innermost first, offsets and suffixes stripped; nothing: unreadable
+  std::string wchan;  ///< "" where not read or 0
+  std::optional<MountTable> mounts;  ///< nothing: EINVAL (its namespaces are gone) or unreadable
+  std::optional<NamespaceId> mount_namespace;
+  std::vector<int> open_mount_ids;   ///< mnt_id of its open files (exit_mm and killed threads still have them)
+  std::optional<Nanoseconds> slept;  ///< since it last ran, from se.exec_start of `sched`; nothing where absent
+  Gaps gaps;                         ///< what of this thread could not be read
+};
+
+/// A process that was looked at closely: an init that may be dying, a process below one, or one that was told to die.
+struct ProcessSample {
+  ProcessId id;
+  ProcessBrief brief;
+  std::optional<NamespaceId> pid_namespace;
+  std::vector<ThreadSample> threads;
+  bool threads_complete = true;           ///< false: the cap on threads bit or task/ could not be listed
+  std::vector<std::string> cgroup_paths;  ///< of the leader: v2 ("0::") first, then v1, without "/" ones
+  Gaps gaps;
+};
+
+/// A directory below /sys/fs/fuse/connections.
+struct ConnectionSample {
+  ConnectionId id;
+  std::optional<std::uint64_t> waiting;  ///< requests queued or being answered; nothing: unreadable
+  std::uint64_t max_background = 0;
+  std::uint64_t congestion_threshold = 0;
+  std::uint64_t directory_inode = 0;  ///< identity: minors are used again at once, inode numbers are not
+};
+
+/// One live or dying process that holds /dev/fuse descriptors.
+struct DeviceHolder {
+  pid_t pid = 0;
+  std::string name;
+  std::uint64_t start_ticks = 0;          ///< 0: not read (a live process: its stat may block)
+  std::vector<ConnectionId> connections;  ///< by `fuse_connection:` of fdinfo, one entry per descriptor
+  std::uint32_t unattributed = 0;         ///< /dev/fuse descriptors whose connection the kernel does not name
+};
+
+/// One process with files open on mounts; mount ids are unique on the host, whatever the namespace.
+struct FileUser {
+  pid_t pid = 0;
+  std::vector<int> mount_ids;  ///< distinct, sorted; FUSE mounts only
+};
+
+/// A mount namespace with live processes (as seen from one of them), told apart by the id of its first mount.
+struct Viewer {
+  std::vector<pid_t> pids;
+  MountTable mounts;
+};
+
+/// Who holds, uses and sees connections: one index per pass, made only when a blocked thread may wait for FUSE.
+struct Surroundings {
+  std::vector<DeviceHolder> holders;
+  std::vector<FileUser> users;
+  std::vector<Viewer> viewers;
+  bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
+  bool users_complete = true;
+  bool viewers_complete = true;
+};
+
+/// What does not change while the host runs, and the two knobs of fs.fuse.
+struct KernelFacts {
+  std::string release;
+  FlushWaits fuse_flush_waits = FlushWaits::unknown;
+  bool fdinfo_names_connection = false;  ///< fdinfo of /dev/fuse has `fuse_connection:` (Linux 6.16)
+  std::optional<std::uint64_t> default_request_timeout_seconds;  ///< fs.fuse.default_request_timeout (Linux 6.15)
+  std::optional<std::uint64_t> max_request_timeout_seconds;
+  std::optional<bool> openat2;
+};
+
+struct Snapshot {
+  Instant taken;
+  KernelFacts kernel;
+  bool fusectl_present = false;
+  std::vector<ProcessBrief> processes;        ///< all of the host, by PID
+  std::vector<ProcessSample> suspects;        ///< by PID
+  std::vector<ConnectionSample> connections;  ///< by id
+  std::optional<Surroundings> surroundings;
+  std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
+  Gaps gaps;                       ///< of the whole pass, those of suspects included
+};
+
+}  // namespace defused

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words of DESIGN.md section 2 as types. Each has one spelling (`to_string`) for output, metrics, logs and docs,
+// and `parse_word` for the way back.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string_view>
+
+namespace defused {
+
+/// How far the init of a dying PID namespace has come.
+enum class DyingState {
+  reaping,       ///< a thread of init sits in zap_pid_ns_processes below a wait: a child is not dead yet
+  draining,      ///< zap_pid_ns_processes is the top frame: only a zombie injected from outside is left
+  init_blocked,  ///< no thread has come that far: init itself is blocked, the members were not told to die
+};
+
+/// Where a blocked thread sleeps.
+enum class WaitClass {
+  fuse_flush,
+  fuse_writeback,
+  fuse_request,
+  fuse_lock,
+  aio,
+  io_uring,
+  nfs,
+  cifs,
+  ceph,
+  p9,
+  block_io,
+  unreaped_child,
+  ptrace,
+  coredump,
+  freezer,
+  other,
+  unknown,
+};
+
+enum class Verdict { deadlocked, waiting_on_live_server, not_fuse, undetermined };
+
+/// How well a statement about a server is founded.
+enum class Evidence { none, inferred, proven };
+
+enum class ServerState { alive, dying, none, unknown };
+
+/// How the connection of a blocked thread was found.
+enum class Attribution { unknown, ambiguous, by_waiting, only_candidate, exact };
+
+enum class Mode { observe, dry_run, enforce };
+
+enum class Action { hold, abort };
+
+/// Every reason to hold, in the order of DESIGN.md section 6.
+enum class Gate {
+  mode,
+  too_young,
+  too_few_samples,
+  progressing,
+  verdict,
+  connection_ambiguous,
+  server_alive,
+  server_unknown,
+  server_inferred,
+  outside_users,
+  outside_viewers,
+  host_mount,
+  denied,
+  not_allowed,
+  rate_limited,
+  cooldown,
+  breaker_open,
+  inhibited,
+  gap,
+  readers_disagree,
+  record_unwritable,
+  identity_changed,
+};
+
+enum class Outcome { released, partly_released, not_released, write_failed, skipped_identity_changed, interrupted };
+
+/// Whether fuse_flush of an exiting thread waits for its answer on this kernel.
+enum class FlushWaits { yes, no, unknown };
+
+std::string_view to_string(DyingState value);
+std::string_view to_string(WaitClass value);
+std::string_view to_string(Verdict value);
+std::string_view to_string(Evidence value);
+std::string_view to_string(ServerState value);
+std::string_view to_string(Attribution value);
+std::string_view to_string(Mode value);
+std::string_view to_string(Action value);
+std::string_view to_string(Gate value);
+std::string_view to_string(Outcome value);
+std::string_view to_string(FlushWaits value);
+
+/// The value with that spelling, or nothing. Defined for every enum above.
+template <typename Word>
+std::optional<Word> parse_word(std::string_view text);
+
+/// All values in order, for zero-initialised label sets and tables. Defined for every enum above.
+template <typename Word>
+struct AllWords;
+
+#define DEFUSED_ALL_WORDS(Word, first, last, count)                                                 \
+  template <>                                                                                       \
+  struct AllWords<Word> {                                                                           \
+    static_assert(static_cast<int>(Word::first) == 0 && static_cast<int>(Word::last) == (count)-1); \
+    static constexpr std::array<Word, count> values = [] {                                          \
+      std::array<Word, count> all{};                                                                \
+      for (int i = 0; i < (count); ++i) all[static_cast<std::size_t>(i)] = static_cast<Word>(i);    \
+      return all;                                                                                   \
+    }();                                                                                            \
+  }
+DEFUSED_ALL_WORDS(DyingState, reaping, init_blocked, 3);
+DEFUSED_ALL_WORDS(WaitClass, fuse_flush, unknown, 17);
+DEFUSED_ALL_WORDS(Verdict, deadlocked, undetermined, 4);
+DEFUSED_ALL_WORDS(Evidence, none, proven, 3);
+DEFUSED_ALL_WORDS(ServerState, alive, unknown, 4);
+DEFUSED_ALL_WORDS(Attribution, unknown, exact, 5);
+DEFUSED_ALL_WORDS(Mode, observe, enforce, 3);
+DEFUSED_ALL_WORDS(Action, hold, abort, 2);
+DEFUSED_ALL_WORDS(Gate, mode, identity_changed, 22);
+DEFUSED_ALL_WORDS(Outcome, released, interrupted, 6);
+DEFUSED_ALL_WORDS(FlushWaits, yes, unknown, 3);
+#undef DEFUSED_ALL_WORDS
+
+/// Whether a wait of this class is one for a FUSE server's answer.
+[[nodiscard]] bool is_fuse(WaitClass wait_class);
+
+}  // namespace defused
