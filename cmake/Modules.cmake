@@ -8,12 +8,12 @@ add_library(defused_options INTERFACE)
 target_compile_options(defused_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Wold-style-cast
   -Woverloaded-virtual -Wformat=2 -fstack-protector-strong -fno-omit-frame-pointer)
-target_compile_definitions(defused_options INTERFACE _GNU_SOURCE
-  $<$<NOT:$<STREQUAL:${DEFUSED_SANITIZE},>>:DEFUSED_SANITIZED>)
+target_compile_definitions(defused_options INTERFACE _GNU_SOURCE)
 if(DEFUSED_WERROR)
   target_compile_options(defused_options INTERFACE -Werror)
 endif()
 if(DEFUSED_SANITIZE)
+  target_compile_definitions(defused_options INTERFACE DEFUSED_SANITIZED)
   target_compile_options(defused_options INTERFACE -fsanitize=${DEFUSED_SANITIZE} -fno-sanitize-recover=all -O1 -g)
   target_link_options(defused_options INTERFACE -fsanitize=${DEFUSED_SANITIZE})
 endif()

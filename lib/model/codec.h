@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The serialised forms of the model: the public report (JSON, `defused.report/v1` of DESIGN.md section 7) and the
 // private payload that a prober hands to the supervisor (CBOR; same binary on both ends, so no version inside).
-// nlohmann_json stays in codec.cc.
+// nlohmann_json stays in codec.cc and render_report.cc.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "model/history.h"
 #include "model/report.h"
@@ -22,6 +23,9 @@ std::string render_report_json(const Report& report, ExposeSource expose, int in
 /// `source` as `expose` allows it to be shown. `redacted`: userinfo before '@' of a URL and everything from '?' on is
 /// removed.
 std::string expose_source(const std::string& source, ExposeSource expose);
+
+/// A wall-clock time (nanoseconds since 1970) as RFC 3339 in UTC with milliseconds: "2026-07-01T12:00:00.000Z".
+std::string format_wall_time(Nanoseconds wall);
 
 std::vector<std::uint8_t> encode_pass(const PassResult& pass);
 /// malformed: not such a payload.

@@ -26,6 +26,9 @@ struct ThreadMemory {
 /// A dying PID namespace as it was first seen.
 struct NamespaceMemory {
   Nanoseconds first_seen{0};  ///< boot time
+  bool stuck = false;
+  Verdict verdict = Verdict::undetermined;
+  std::string decision = {};  ///< as describe_decision() words it: what was logged and counted last
 };
 
 /// A connection as it was last seen.

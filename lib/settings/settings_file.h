@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a JSON configuration (comments allowed) to Settings. Strict: an unknown key, a wrong type, a value out of range
 // or a duration without a unit is an error of one sentence that says what, where and what was expected; an unknown key
-// names the nearest known one. Keys, ranges and defaults stand in one table (settings_file.cc).
+// names the nearest known one, a key given twice is refused. Keys and ranges stand in one table (settings_table.h),
+// from which the schema and the shipped configuration are made as well. Any thread.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -12,16 +14,27 @@
 
 namespace defused {
 
-/// Parses `text`. `where` (a file name) begins every error. Kinds: malformed.
+/// Largest configuration that is read, in bytes.
+inline constexpr std::size_t kMaxSettingsBytes = 1U << 20U;
+
+/// Parses `text`. `where` (a file name) begins every error, e.g.
+/// `/etc/defused.json: detect.stuck_aftr: unknown key; did you mean "detect.stuck_after"?`. Kinds: malformed.
 Result<Settings> parse_settings(std::string_view text, std::string_view where);
 
-/// Reads and parses the file at `path`. Kinds: malformed, and those of opening and reading (gone, denied, io).
+/// Reads and parses the regular file at `path`. Kinds: malformed, and those of opening and reading (gone, denied, io).
 Result<Settings> read_settings(const std::string& path);
 
-/// A duration such as "500ms", "15s", "5m", "1h30m". Kinds: malformed.
+/// The shipped configuration: every key at its default, each with a comment that says what it does and what it takes.
+std::string render_default_settings();
+
+/// A JSON schema (2020-12) of the configuration, indented, with a newline at its end.
+std::string render_settings_schema();
+
+/// A duration: whole numbers with a unit (h, m, s, ms, us, ns), the larger unit first, such as "500ms", "15s" or
+/// "1h30m"; no sign, no fraction, no spaces. Kinds: malformed (also where it is longer than 292 years).
 Result<Nanoseconds> parse_duration(std::string_view text);
 
-/// The shortest such text for `duration`.
+/// The way back, without parts that are 0: "1h30m", "1m30s", "0s".
 std::string format_duration(Nanoseconds duration);
 
 }  // namespace defused

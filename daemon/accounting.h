@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pass leaves behind beside its report: counters, and one line where something became stuck, changed its verdict
+// or was released. None for a pass in which nothing changed.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/history.h"
+#include "model/report.h"
+#include "model/settings.h"
+#include "remedy/remedy.h"
+
+namespace defused {
+
+/// Puts the buckets into empty histograms and zeros into label sets; leaves what is there.
+void init_counters(Counters& counters);
+
+/// One observation, in seconds.
+void observe(Histogram& histogram, double seconds);
+
+/// Whether something is told that has not stood for `stuck_after` yet: the report is provisional.
+bool is_young(const Findings& findings, const DetectSettings& settings);
+
+using Tell = std::function<void(std::string_view line)>;
+
+/// Compares the report with what was remembered, tells each change, counts each changed decision and notes in `after`
+/// what was told.
+void tell_changes(const Report& report, const History& before, History& after, Counters& counters, const Tell& tell);
+
+/// The order for a decision to abort; nothing where its namespace or connection is not among the findings.
+std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision);
+
+/// One sentence about an outcome.
+std::string describe_outcome(const OutcomeRecord& record);
+
+}  // namespace defused

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/cycle.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "daemon/accounting.h"
+#include "daemon/remedy_world.h"
+#include "detect/detect.h"
+#include "fusectl/fuse_root.h"
+#include "policy/decide.h"
+
+namespace defused {
+
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return sanitize(name.data());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Cycle>> Cycle::create(Settings settings, CycleSources sources, CycleEvents events,
+                                             Clock& clock) {
+  auto proc = ProcRoot::open(sources.proc_path, sources.hook);
+  if (!proc) return prepend("the process file system", proc.error());
+  return std::unique_ptr<Cycle>(
+      new Cycle(std::move(settings), std::move(sources), std::move(events), clock, *std::move(proc)));
+}
+
+Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc)
+    : settings_(std::move(settings)),
+      sources_(std::move(sources)),
+      events_(std::move(events)),
+      clock_(clock),
+      proc_(std::move(proc)),
+      kernel_(read_kernel_facts(proc_)),
+      audit_(settings_.state_directory),
+      host_(host_name()) {
+  init_counters(memory_.counters);
+}
+
+void Cycle::seed(Memory memory) {
+  memory_ = std::move(memory);
+  init_counters(memory_.counters);
+  for (const OutcomeRecord& record : settle_interrupted(memory_.ledger, audit_, clock_.now())) {
+    ++memory_.counters.aborts[record.outcome];
+    if (events_.changed) events_.changed(record.detail);
+  }
+}
+
+void Cycle::announce(std::string_view phase, Nanoseconds at_most) const {
+  if (events_.phase) events_.phase(phase, at_most);
+}
+
+void Cycle::read_connections(Snapshot& snapshot) {
+  // Opened anew each pass: fusectl may be mounted, unmounted or covered at any time.
+  auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
+                               : FuseRoot::open(sources_.fusectl_path, sources_.hook);
+  snapshot.fusectl_present = fuse.has_value();
+  if (fuse) {
+    snapshot.connections = fuse->read_connections(snapshot.gaps);
+  } else {
+    snapshot.blind.emplace_back("fusectl");
+  }
+}
+
+Result<void> Cycle::read_snapshot(Snapshot& snapshot) {
+  snapshot.taken = clock_.now();
+  snapshot.kernel = kernel_;
+  announce("processes", settings_.pass_deadline);
+  if (auto read = read_processes(proc_, limits_, snapshot); !read) return read;
+  announce("connections", settings_.pass_deadline);
+  read_connections(snapshot);
+  constexpr Nanoseconds kMargin = std::chrono::seconds(1);
+  announce("hazards", limits_.hazard_budget + kMargin);
+  read_hazards(proc_, limits_, snapshot);
+  if (!needs_surroundings(snapshot)) return {};
+  announce("surroundings", limits_.surroundings_budget + 2 * limits_.hazard_budget + kMargin);
+  snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
+  return {};
+}
+
+std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) const {
+  Restraints restraints;
+  restraints.may_act = may_act;
+  // Asked only where an action may follow: in observe mode the state directory need not even exist.
+  if (settings_.policy.mode == Mode::enforce && !findings.namespaces.empty()) {
+    restraints.record_unwritable = !audit_.check();
+  }
+  return decide(findings, settings_.policy, memory_.ledger, restraints, clock_.now());
+}
+
+PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_}; }
+
+PassResult Cycle::run(bool may_act) {
+  snapshot_ = Snapshot{};
+  const Instant begin = clock_.now();
+  const Result<void> read = read_snapshot(snapshot_);
+  Report report;
+  report.scanned_at = begin.wall;
+  report.host = host_;
+  report.mode = settings_.policy.mode;
+  report.kernel = kernel_;
+  if (!read) {
+    ++memory_.counters.scan_failures["processes"];
+    report.blind.emplace_back("processes");
+    if (events_.changed) events_.changed("pass failed: " + read.error().message);
+  }
+  Detection detection = detect(snapshot_, memory_.history, settings_.detect);
+  report.findings = std::move(detection.findings);
+  report.decisions = decide_on(report.findings, may_act);
+  report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
+  report.gaps = snapshot_.gaps;
+  report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
+      snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
+  report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
+  tell_changes(report, memory_.history, detection.history, memory_.counters, events_.changed);
+  memory_.history = std::move(detection.history);
+  report.duration = clock_.now().boottime - begin.boottime;
+  account(report);
+  PassResult pass = make_result(std::move(report));
+  if (events_.publish) events_.publish(pass);
+  act(pass);
+  announce("idle", Nanoseconds(0));
+  return pass;
+}
+
+void Cycle::account(const Report& report) {
+  Counters& counters = memory_.counters;
+  ++counters.scans;
+  observe(counters.scan_duration, to_seconds(report.duration));
+  for (const auto& [key, count] : report.gaps) {
+    counters.read_gaps[{key.first, std::string(to_string(key.second))}] += count;
+  }
+}
+
+// The only place from which anything is aborted.
+void Cycle::act(PassResult& pass) {
+  if (settings_.policy.mode != Mode::enforce) return;
+  const auto& decisions = pass.report.decisions;
+  const auto chosen = std::find_if(decisions.begin(), decisions.end(),
+                                   [](const Decision& decision) { return decision.action == Action::abort; });
+  if (chosen == decisions.end()) return;
+  const auto order = make_order(pass.report.findings, *chosen);
+  if (!order) return;
+  // Second reading, watching and its last look.
+  announce("remedy", 2 * settings_.pass_deadline + settings_.remedy.watch + limits_.surroundings_budget);
+  RemedyWorld world(
+      [this]() -> Result<World::SecondLook> {
+        Snapshot snapshot;
+        if (auto read = read_snapshot(snapshot); !read) return Failure(read.error());
+        announce("remedy", settings_.pass_deadline + settings_.remedy.watch);
+        Detection second = detect(snapshot, memory_.history, settings_.detect);
+        // The decision was allowed by this very Ledger but for the intent that now stands in it.
+        Ledger before_intent = memory_.ledger;
+        if (!before_intent.entries.empty()) before_intent.entries.pop_back();
+        auto again = decide(second.findings, settings_.policy, before_intent, Restraints{}, clock_.now());
+        return World::SecondLook{std::move(second.findings), std::move(again)};
+      },
+      [this](const NamespaceFinding& finding, ConnectionId connection) {
+        return look_at_rest(proc_, finding, connection);
+      },
+      [this, &pass](const Ledger&) {
+        pass.memory = memory_;
+        if (events_.publish) events_.publish(pass);
+      });
+  FusectlAborter aborter(sources_.fusectl_path);
+  const OutcomeRecord record =
+      carry_out(*order, aborter, audit_, world, clock_, memory_.ledger, settings_.remedy.watch);
+  ++memory_.counters.aborts[record.outcome];
+  if (record.outcome == Outcome::released) observe(memory_.counters.recovery_duration, to_seconds(record.recovery));
+  if (events_.changed) events_.changed(describe_outcome(record));
+  pass.report.outcomes.push_back(record);
+  pass.memory = memory_;
+  if (events_.publish) events_.publish(pass);
+}
+
+}  // namespace defused

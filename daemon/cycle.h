@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cycle: one pass as named steps -
+//   read processes -> read connections -> read hazards -> read surroundings -> detect -> decide -> report -> act
+// - and the Memory between passes. It announces each step that may take time, so that the supervisor's deadline is that
+// of the step. Must not: wait for an exporter, act twice in a pass, act outside of Mode::enforce. One thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "model/history.h"
+#include "model/settings.h"
+#include "procfs/proc_root.h"
+#include "remedy/remedy.h"
+
+namespace defused {
+
+/// Where a cycle reads; a capture has the same shape.
+struct CycleSources {
+  std::string proc_path = "/proc";
+  std::string fusectl_path = "/sys/fs/fuse/connections";
+  bool capture = false;  ///< the fusectl path is a copy: its file-system type is not checked
+  OwnProcesses own;
+  ReadHook hook;
+};
+
+/// What a cycle tells while it runs. Both may be empty.
+struct CycleEvents {
+  std::function<void(std::string_view name, Nanoseconds at_most)> phase;  ///< the next step and its deadline
+  std::function<void(const PassResult&)> publish;  ///< a result worth showing: after deciding, before and after acting
+  std::function<void(std::string_view line)> changed;  ///< something became stuck, changed its verdict or was released
+};
+
+class Cycle {
+ public:
+  /// Errors: /proc cannot be opened.
+  static Result<std::unique_ptr<Cycle>> create(Settings settings, CycleSources sources, CycleEvents events,
+                                               Clock& clock);
+
+  /// Goes on from what an earlier prober knew. Actions that it left without outcome are settled as `interrupted`.
+  void seed(Memory memory);
+  void set_settings(Settings settings) { settings_ = std::move(settings); }
+
+  /// One pass. `may_act` false holds every action (an earlier prober might still act).
+  PassResult run(bool may_act);
+
+  /// The snapshot of the last pass, for tests and evidence.
+  [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }
+
+ private:
+  class RemedyWorld;
+  Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
+
+  /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE.
+  Result<void> read_snapshot(Snapshot& snapshot);
+  void read_connections(Snapshot& snapshot);
+  [[nodiscard]] std::vector<Decision> decide_on(const Findings& findings, bool may_act) const;
+  void account(const Report& report);
+  void act(PassResult& pass);
+  PassResult make_result(Report report) const;
+  void announce(std::string_view phase, Nanoseconds at_most) const;
+
+  Settings settings_;
+  CycleSources sources_;
+  CycleEvents events_;
+  Clock& clock_;
+  ProcRoot proc_;
+  ReadLimits limits_;
+  KernelFacts kernel_;
+  AuditFile audit_;
+  std::string host_;
+  Memory memory_;
+  Snapshot snapshot_;
+};
+
+/// "hold: mode, too_young" or "abort 40": for logs and for counting changes.
+std::string describe_decision(const Decision& decision);
+
+}  // namespace defused

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/prober.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "base/text.h"
+#include "daemon/channel.h"
+#include "daemon/cycle.h"
+#include "daemon/exit_codes.h"
+#include "daemon/log.h"
+#include "daemon/process_usage.h"
+#include "model/codec.h"
+#include "procfs/parse.h"
+
+namespace defused {
+
+namespace {
+
+std::uint32_t count_lost(const std::vector<ProcessId>& lost) {
+  const auto proc = ProcRoot::open();
+  if (!proc) return static_cast<std::uint32_t>(lost.size());
+  return static_cast<std::uint32_t>(std::count_if(lost.begin(), lost.end(), [&](const ProcessId& id) {
+    const auto file = proc->files().read_file(std::to_string(id.pid) + "/stat", 65'536);
+    if (!file) return file.error().kind != ErrorKind::gone;
+    const auto stat = parse_stat(file->text);
+    return !stat || stat->start_ticks == id.start_ticks;
+  }));
+}
+
+class Prober {
+ public:
+  Prober(UniqueFd channel, const ProberOptions& options) : channel_(std::move(channel)), options_(options) {}
+
+  int run() {
+    while (true) {
+      auto received = receive_message(channel_.get(), true);
+      if (!received) return kExitOk;  // the supervisor is gone, and with it the service
+      if (!*received) continue;
+      if ((*received)->message.type == MessageType::stop) return kExitOk;
+      if (!handle(**received)) return kExitFailure;
+    }
+  }
+
+ private:
+  bool handle(Received& received) {
+    switch (received.message.type) {
+      case MessageType::settings: return take_settings(received.descriptor.get());
+      case MessageType::seed: return take_seed(received.descriptor.get());
+      case MessageType::start_pass:
+        if (cycle_) run_pass(received.message);
+        return true;
+      default: return true;
+    }
+  }
+
+  bool take_settings(int descriptor) {
+    const auto bytes = read_memfd(descriptor);
+    auto settings = bytes ? decode_settings(*bytes) : Result<Settings>(Failure(bytes.error()));
+    if (!settings) return complain("settings", settings.error());
+    log_ = std::make_unique<Logger>(settings->log, "prober");
+    if (cycle_) {
+      cycle_->set_settings(*std::move(settings));
+      return true;
+    }
+    CycleSources sources;
+    sources.own = OwnProcesses{getpid(), getppid()};
+    CycleEvents events;
+    events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
+    events.publish = [this](const PassResult& pass) { publish(pass); };
+    events.changed = [this](std::string_view line) { log_->info(line); };
+    auto cycle = Cycle::create(*std::move(settings), std::move(sources), std::move(events), clock_);
+    if (!cycle) return complain("start", cycle.error());
+    cycle_ = *std::move(cycle);
+    return true;
+  }
+
+  bool take_seed(int descriptor) {
+    if (descriptor >= 0 && cycle_) {
+      const auto bytes = read_memfd(descriptor);
+      auto pass = bytes ? decode_pass(*bytes) : Result<PassResult>(Failure(bytes.error()));
+      // Without its memory a prober starts anew: ages begin again, which holds actions back.
+      if (pass)
+        cycle_->seed(std::move(pass->memory));
+      else
+        complain("the memory of the last prober", pass.error());
+    }
+    Message message;
+    message.type = MessageType::ready;
+    message.lost_left = count_lost(options_.lost);
+    send(message);
+    return true;
+  }
+
+  void run_pass(const Message& order) {
+    pass_ = order.pass;
+    cycle_->run(order.may_act != 0);
+  }
+
+  void announce(std::string_view name, Nanoseconds at_most) {
+    Message message;
+    message.type = MessageType::phase;
+    message.pass = pass_;
+    message.max_ms = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(at_most).count());
+    std::memcpy(message.phase, name.data(), std::min(name.size(), sizeof message.phase - 1));
+    send(message);
+  }
+
+  void publish(const PassResult& pass) {
+    auto memfd = make_sealed_memfd("defused-report", encode_pass(pass));
+    if (!memfd) {
+      complain("handing over a report", memfd.error());
+      return;
+    }
+    Message message;
+    message.type = MessageType::report;
+    message.pass = pass_;
+    message.usage = usage_.read();
+    send(message, memfd->get());
+  }
+
+  // A full channel drops the message: the supervisor is behind, and the next one says more.
+  void send(const Message& message, int descriptor = -1) {
+    [[maybe_unused]] const auto sent = send_message(channel_.get(), message, descriptor);
+  }
+
+  bool complain(std::string_view what, const Error& error) {
+    if (log_) log_->error(std::string(what) + ": " + error.message);
+    return false;
+  }
+
+  UniqueFd channel_;
+  const ProberOptions& options_;
+  SystemClock clock_;
+  UsageReader usage_;
+  std::unique_ptr<Logger> log_;
+  std::unique_ptr<Cycle> cycle_;
+  std::uint64_t pass_ = 0;
+};
+
+}  // namespace
+
+std::vector<ProcessId> parse_lost(const std::string& text) {
+  std::vector<ProcessId> lost;
+  for (std::string_view entry : split_fields(text, ',')) {
+    const auto pid = parse_u64(take_field(entry, ':'));
+    const auto start = parse_u64(entry);
+    if (!pid || !start) return {};
+    lost.push_back(ProcessId{static_cast<pid_t>(*pid), *start});
+  }
+  return lost;
+}
+
+int run_prober(UniqueFd channel, const ProberOptions& options) { return Prober(std::move(channel), options).run(); }
+
+}  // namespace defused

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The prober: the privileged process that reads the patient, decides, acts and keeps the records. It does one pass for
+// each `start_pass`, announces its phases and hands each result over as a sealed memfd. It may be killed at any moment,
+// or become unkillable: it holds nothing that others need.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "model/ids.h"
+
+namespace defused {
+
+struct ProberOptions {
+  /// Probers that earlier ones of this service left behind, as `--lost PID:START,...`: the answer in `ready` says how
+  /// many are still there.
+  std::vector<ProcessId> lost;
+};
+
+/// Parses "17:4711,18:4720". Nothing where it is malformed.
+std::vector<ProcessId> parse_lost(const std::string& text);
+
+/// Runs until `stop`, or until the channel closes. The exit code of the process.
+int run_prober(UniqueFd channel, const ProberOptions& options);
+
+}  // namespace defused

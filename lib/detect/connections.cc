@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/connections.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace defused {
+
+namespace {
+
+struct Answer {
+  ServerState state = ServerState::unknown;
+  Evidence evidence = Evidence::none;
+  std::vector<Server> servers;
+};
+
+// A status that could not be read is a process that no index holds.
+bool processes_complete(const Snapshot& snapshot) {
+  return std::none_of(snapshot.gaps.begin(), snapshot.gaps.end(),
+                      [](const auto& gap) { return gap.first.first == "status"; });
+}
+
+// The connections mounted in the mount namespace of `pid`, other than `except`.
+std::vector<ConnectionId> other_mounts_of(pid_t pid, const Surroundings& around, ConnectionId except) {
+  std::set<ConnectionId> found;
+  for (const Viewer& viewer : around.viewers) {
+    if (std::find(viewer.pids.begin(), viewer.pids.end(), pid) == viewer.pids.end()) continue;
+    for (const FuseMount& mount : viewer.mounts.fuse_mounts) {
+      if (mount.connection != except) found.insert(mount.connection);
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+// Gives each descriptor a connection of its own among those its process sees: bipartite matching by augmenting paths.
+class Explanation {
+ public:
+  explicit Explanation(std::vector<std::vector<ConnectionId>> choices) : choices_(std::move(choices)) {}
+
+  bool complete() {
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+      std::set<ConnectionId> tried;
+      if (!assign(i, tried)) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool assign(std::size_t descriptor, std::set<ConnectionId>& tried) {
+    for (const ConnectionId choice : choices_[descriptor]) {
+      if (!tried.insert(choice).second) continue;
+      const auto taken = owner_.find(choice);
+      if (taken != owner_.end() && !assign(taken->second, tried)) continue;
+      owner_[choice] = descriptor;
+      return true;
+    }
+    return false;
+  }
+
+  std::vector<std::vector<ConnectionId>> choices_;
+  std::map<ConnectionId, std::size_t> owner_;
+};
+
+// Before Linux 6.16: is every /dev/fuse descriptor of a live process explained by another connection (DESIGN.md 5.5)?
+bool others_explain_all(const Surroundings& around, const ProcessTree& tree, ConnectionId connection) {
+  constexpr std::size_t kMaxDescriptors = 4096;
+  std::vector<std::vector<ConnectionId>> choices;
+  for (const DeviceHolder& holder : around.holders) {
+    if (!tree.is_alive(holder.pid)) continue;
+    if (choices.size() + holder.unattributed > kMaxDescriptors) return false;
+    const auto others = other_mounts_of(holder.pid, around, connection);
+    for (std::uint32_t i = 0; i < holder.unattributed; ++i) choices.push_back(others);
+  }
+  return Explanation(std::move(choices)).complete();
+}
+
+Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, ConnectionId connection) {
+  Answer answer;
+  if (!snapshot.surroundings) return answer;
+  const Surroundings& around = *snapshot.surroundings;
+  bool alive = false;
+  for (const DeviceHolder& holder : around.holders) {
+    const auto& held = holder.connections;
+    if (std::find(held.begin(), held.end(), connection) == held.end()) continue;
+    const bool lives = tree.is_alive(holder.pid);
+    alive = alive || lives;
+    answer.servers.push_back(
+        {ProcessId{holder.pid, holder.start_ticks}, holder.name, lives ? ServerState::alive : ServerState::dying});
+  }
+  if (alive) {
+    answer.state = ServerState::alive;
+    answer.evidence = Evidence::proven;
+    return answer;
+  }
+  if (!around.holders_complete || !processes_complete(snapshot)) return answer;
+  if (snapshot.kernel.fdinfo_names_connection) {
+    answer.state = answer.servers.empty() ? ServerState::none : ServerState::dying;
+    answer.evidence = Evidence::proven;
+  } else if (around.viewers_complete && others_explain_all(around, tree, connection)) {
+    answer.state = ServerState::none;
+    answer.evidence = Evidence::inferred;
+  }
+  return answer;
+}
+
+std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree& tree, const std::set<int>& mount_ids) {
+  return static_cast<std::uint32_t>(std::count_if(around.users.begin(), around.users.end(), [&](const FileUser& user) {
+    const bool uses =
+        std::any_of(user.mount_ids.begin(), user.mount_ids.end(), [&](int id) { return mount_ids.count(id) > 0; });
+    return uses && tree.is_alive_outside(user.pid);
+  }));
+}
+
+bool sees(const Viewer& viewer, ConnectionId connection) {
+  return std::any_of(viewer.mounts.fuse_mounts.begin(), viewer.mounts.fuse_mounts.end(),
+                     [&](const FuseMount& mount) { return mount.connection == connection; });
+}
+
+void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, ConnectionFinding& finding) {
+  constexpr pid_t kHostInit = 1;
+  if (!snapshot.surroundings) return;
+  const Surroundings& around = *snapshot.surroundings;
+  std::uint32_t viewers = 0;
+  for (const Viewer& viewer : around.viewers) {
+    if (!sees(viewer, finding.id)) continue;
+    const auto& pids = viewer.pids;
+    if (std::find(pids.begin(), pids.end(), kHostInit) != pids.end()) finding.host_mount = true;
+    if (std::any_of(pids.begin(), pids.end(), [&](pid_t pid) { return tree.is_alive_outside(pid); })) ++viewers;
+  }
+  const bool all_seen = processes_complete(snapshot);
+  if (around.viewers_complete && all_seen) finding.outside_viewers = viewers;
+  // Files open on a mount that is in no table cannot be told from files elsewhere.
+  const bool mounted = !finding.mount_ids.empty();
+  if (around.users_complete && around.viewers_complete && all_seen && mounted) {
+    const std::set<int> mount_ids(finding.mount_ids.begin(), finding.mount_ids.end());
+    finding.outside_users = count_outside_users(around, tree, mount_ids);
+  }
+}
+
+bool is_orphaned(const Snapshot& snapshot, const ConnectionFinding& finding) {
+  return snapshot.surroundings && snapshot.surroundings->viewers_complete && finding.waiting > 0 &&
+         finding.mount_ids.empty() && finding.server_state == ServerState::none;
+}
+
+}  // namespace
+
+std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const ProcessTree& tree,
+                                                 const std::map<ConnectionId, MountFacts>& mounts,
+                                                 const History& history) {
+  std::vector<ConnectionFinding> findings;
+  findings.reserve(snapshot.connections.size());
+  for (const ConnectionSample& sample : snapshot.connections) {
+    ConnectionFinding finding;
+    finding.id = sample.id;
+    finding.directory_inode = sample.directory_inode;
+    finding.waiting = sample.waiting.value_or(0);
+    finding.max_background = sample.max_background;
+    finding.congestion_threshold = sample.congestion_threshold;
+    const auto mounted = mounts.find(sample.id);
+    if (mounted != mounts.end()) {
+      finding.fstype = mounted->second.fstype;
+      finding.source = mounted->second.source;
+      finding.mount_points = mounted->second.mount_points;
+      finding.mount_ids.assign(mounted->second.mount_ids.begin(), mounted->second.mount_ids.end());
+    }
+    const auto before = history.connections.find(sample.id);
+    if (finding.waiting > 0 && before != history.connections.end() && before->second.waiting > 0 &&
+        before->second.directory_inode == sample.directory_inode) {
+      finding.waiting_since = snapshot.taken.wall - (snapshot.taken.boottime - before->second.waiting_since);
+    }
+    Answer answer = who_could_answer(snapshot, tree, sample.id);
+    finding.server_state = answer.state;
+    finding.server_evidence = answer.evidence;
+    finding.servers = std::move(answer.servers);
+    judge_harm(snapshot, tree, finding);
+    finding.orphaned = is_orphaned(snapshot, finding);
+    findings.push_back(std::move(finding));
+  }
+  return findings;
+}
+
+bool waiting_out_of_sight(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts) {
+  if (!snapshot.surroundings || !snapshot.surroundings->viewers_complete || !processes_complete(snapshot)) return true;
+  return std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const ConnectionSample& sample) {
+    const bool waits = !sample.waiting || *sample.waiting > 0;
+    return waits && mounts.count(sample.id) == 0;
+  });
+}
+
+}  // namespace defused

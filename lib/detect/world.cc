@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/world.h"
+
+#include <algorithm>
+
+#include "detect/wait_class.h"
+
+namespace defused {
+
+namespace {
+
+constexpr std::string_view kZap = "zap_pid_ns_processes";
+
+bool is_in_zap(const ThreadSample& thread) {
+  if (thread.stack && has_frame(*thread.stack, kZap)) return true;
+  // Stacks unreadable: an exiting init that sleeps in do_wait can only be in zap_pid_ns_processes.
+  return !thread.stack && (thread.wchan == kZap || (thread.wchan == "do_wait" && !thread.has_memory));
+}
+
+bool zap_is_top(const ThreadSample& thread) {
+  return thread.stack ? !thread.stack->empty() && thread.stack->front() == kZap : thread.wchan == kZap;
+}
+
+}  // namespace
+
+bool may_be_blocked(const ThreadSample& thread) {
+  constexpr std::string_view kAsleep = "DSItT";
+  if (kAsleep.find(thread.state) == std::string_view::npos) return false;
+  if (is_in_zap(thread)) return false;  // it waits for others, which are looked at themselves
+  const bool exiting =
+      thread.exiting.value_or(!thread.has_memory) || (thread.stack && has_frame(*thread.stack, "do_exit"));
+  return exiting || thread.sigkill_pending || thread.core_dumping;
+}
+
+std::optional<DyingState> dying_state(const ProcessSample& init) {
+  for (const ThreadSample& thread : init.threads) {
+    if (!is_in_zap(thread)) continue;
+    return zap_is_top(thread) ? DyingState::draining : DyingState::reaping;
+  }
+  if (std::any_of(init.threads.begin(), init.threads.end(), may_be_blocked)) return DyingState::init_blocked;
+  return std::nullopt;
+}
+
+ProcessTree::ProcessTree(const Snapshot& snapshot) : snapshot_(snapshot) {
+  for (const ProcessBrief& process : snapshot.processes) briefs_[process.pid] = &process;
+  for (const ProcessSample& suspect : snapshot.suspects) suspects_[suspect.id.pid] = &suspect;
+  find_dying();
+  assign_members();
+}
+
+void ProcessTree::find_dying() {
+  for (const ProcessSample& suspect : snapshot_.suspects) {
+    if (!suspect.brief.is_init() || suspect.brief.has_memory || !suspect.pid_namespace) continue;
+    const auto state = dying_state(suspect);
+    if (state) dying_.push_back({*suspect.pid_namespace, &suspect, *state, {}});
+  }
+  std::sort(dying_.begin(), dying_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+}
+
+void ProcessTree::assign_members() {
+  std::unordered_map<pid_t, int> inits;
+  std::map<NamespaceId, int> by_namespace;
+  for (std::size_t i = 0; i < dying_.size(); ++i) {
+    inits[dying_[i].init->id.pid] = static_cast<int>(i);
+    by_namespace[dying_[i].id] = static_cast<int>(i);
+  }
+  if (inits.empty()) return;
+  for (const ProcessBrief& process : snapshot_.processes) {
+    // Up the parents: the first dying init on the way is the innermost. Bounded, since a tree read while it changes
+    // may hold a circle.
+    pid_t at = process.pid;
+    for (std::size_t steps = 0; steps < snapshot_.processes.size() && at > 0; ++steps) {
+      const auto found = inits.find(at);
+      if (found != inits.end()) {
+        membership_[process.pid] = found->second;
+        break;
+      }
+      const auto suspect = suspects_.find(at);
+      const bool knows = suspect != suspects_.end() && suspect->second->pid_namespace;
+      const auto injected = knows ? by_namespace.find(*suspect->second->pid_namespace) : by_namespace.end();
+      if (injected != by_namespace.end()) {
+        membership_[process.pid] = injected->second;
+        break;
+      }
+      const auto brief = briefs_.find(at);
+      at = brief == briefs_.end() ? 0 : brief->second->ppid;
+    }
+  }
+  for (const ProcessSample& suspect : snapshot_.suspects) {
+    const int index = namespace_of(suspect.id.pid);
+    if (index >= 0) dying_[static_cast<std::size_t>(index)].members.push_back(&suspect);
+  }
+}
+
+int ProcessTree::namespace_of(pid_t pid) const {
+  const auto found = membership_.find(pid);
+  return found == membership_.end() ? -1 : found->second;
+}
+
+bool ProcessTree::is_alive(pid_t pid) const {
+  const auto brief = briefs_.find(pid);
+  if (brief == briefs_.end() || brief->second->kernel_thread || brief->second->sigkill_pending) return false;
+  const int index = namespace_of(pid);
+  if (index >= 0 && dying_[static_cast<std::size_t>(index)].state != DyingState::init_blocked) return false;
+  if (brief->second->has_memory) return true;
+  const auto suspect = suspects_.find(pid);
+  if (suspect == suspects_.end()) return false;
+  const auto& threads = suspect->second->threads;
+  return std::any_of(threads.begin(), threads.end(),
+                     [](const ThreadSample& thread) { return thread.has_memory && !thread.sigkill_pending; });
+}
+
+std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot) {
+  std::map<ConnectionId, MountFacts> out;
+  const auto add = [&](const MountTable& table) {
+    for (const FuseMount& mount : table.fuse_mounts) {
+      MountFacts& facts = out[mount.connection];
+      facts.fstype = mount.fstype;
+      facts.source = mount.source;
+      facts.mount_ids.insert(mount.mount_id);
+      const bool known = std::find(facts.mount_points.begin(), facts.mount_points.end(), mount.mount_point) !=
+                         facts.mount_points.end();
+      if (!known && facts.mount_points.size() < kMaxMountPoints) facts.mount_points.push_back(mount.mount_point);
+    }
+  };
+  for (const ProcessSample& suspect : snapshot.suspects) {
+    for (const ThreadSample& thread : suspect.threads) {
+      if (thread.mounts) add(*thread.mounts);
+    }
+  }
+  if (snapshot.surroundings) {
+    for (const Viewer& viewer : snapshot.surroundings->viewers) add(viewer.mounts);
+  }
+  return out;
+}
+
+}  // namespace defused

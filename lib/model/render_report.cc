@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// `defused.report/v1`, keys in the order of DESIGN.md section 7; what the page does not name comes last in its object.
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "model/codec.h"
+
+namespace defused {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSchema = "defused.report/v1";
+
+// Milliseconds are enough and keep 0.1 from becoming 0.10000000000000001 of a nanosecond count.
+double seconds(Nanoseconds duration) { return std::round(to_seconds(duration) * 1000) / 1000; }
+
+template <typename Word>
+Json word(Word value) {
+  return std::string(to_string(value));
+}
+
+template <typename T, typename Render>
+Json list(const std::vector<T>& values, Render render) {
+  Json out = Json::array();
+  for (const T& value : values) out.push_back(render(value));
+  return out;
+}
+
+Json id_or_null(const std::optional<ConnectionId>& id) { return id ? Json(id->kernel_dev) : Json(); }
+
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+Json ids(const std::vector<ConnectionId>& connections) {
+  return list(connections, [](ConnectionId id) { return Json(id.kernel_dev); });
+}
+
+Json kernel(const KernelFacts& facts) {
+  // The cap opts every connection in (KERNEL.md 6.8); 0 is "off" for both.
+  auto timeout = facts.max_request_timeout_seconds;
+  if (timeout.value_or(0) == 0 && facts.default_request_timeout_seconds)
+    timeout = facts.default_request_timeout_seconds;
+  return {{"release", facts.release},
+          {"fuse_flush_waits", word(facts.fuse_flush_waits)},
+          {"request_timeout_seconds", or_null(timeout)}};
+}
+
+Json gaps(const Gaps& counted) {
+  Json out = Json::array();
+  for (const auto& [what, count] : counted) {
+    out.push_back({{"file", what.first}, {"kind", word(what.second)}, {"count", count}});
+  }
+  return out;
+}
+
+Json thread(const BlockedThread& blocked) {
+  return {{"pid", blocked.pid},
+          {"tid", blocked.id.tid},
+          {"start_ticks", blocked.id.start_ticks},
+          {"comm", blocked.comm},
+          {"wait_class", word(blocked.wait_class)},
+          {"sigkill_pending", blocked.sigkill_pending},
+          {"stack", Json(blocked.stack)},
+          {"connection", id_or_null(blocked.connection)},
+          {"attribution", word(blocked.attribution)},
+          {"verdict", word(blocked.verdict)},
+          {"evidence", word(blocked.evidence)},
+          {"candidates", ids(blocked.candidates)},
+          {"blocked_seconds", seconds(blocked.blocked_for)}};
+}
+
+Json stuck_exit(const StuckExit& exit) {
+  Json out = thread(exit.thread);
+  out["since"] = format_wall_time(exit.since);
+  return out;
+}
+
+Json container(const std::optional<Container>& owner) {
+  if (!owner) return {};
+  return {{"id", owner->id}, {"runtime", owner->runtime}, {"pod_uid", owner->pod_uid}};
+}
+
+// Decisions stand in the order of the findings; a report without (nothing decided yet) has null.
+Json decision(const Report& report, NamespaceId id) {
+  for (const Decision& made : report.decisions) {
+    if (made.pid_namespace != id) continue;
+    return {{"action", word(made.action)},
+            {"reasons", list(made.reasons, [](Gate gate) { return word(gate); })},
+            {"connection", id_or_null(made.connection)}};
+  }
+  return {};
+}
+
+Json pid_namespace(const NamespaceFinding& finding, const Report& report) {
+  return {{"pid_namespace", finding.id.inode},
+          {"init", {{"pid", finding.init.pid}, {"start_ticks", finding.init.start_ticks}, {"comm", finding.init_comm}}},
+          {"state", word(finding.state)},
+          {"wait_class", word(finding.wait_class)},
+          {"verdict", word(finding.verdict)},
+          {"evidence", word(finding.evidence)},
+          {"since", format_wall_time(finding.since)},
+          {"stuck_seconds", seconds(finding.stuck_for)},
+          {"stuck", finding.stuck},
+          {"container", container(finding.container)},
+          {"blocked_threads", list(finding.blocked_threads, thread)},
+          {"connections", ids(finding.connections)},
+          {"decision", decision(report, finding.id)},
+          {"samples", finding.samples},
+          {"gap", finding.gap}};
+}
+
+Json server(const Server& holder) {
+  return {{"pid", holder.id.pid},
+          {"start_ticks", holder.id.start_ticks},
+          {"comm", holder.comm},
+          {"state", word(holder.state)}};
+}
+
+Json connection(const ConnectionFinding& finding, ExposeSource expose) {
+  return {{"id", finding.id.kernel_dev},
+          {"fstype", finding.fstype},
+          {"source", expose_source(finding.source, expose)},
+          {"mount_points", Json(finding.mount_points)},
+          {"waiting", finding.waiting},
+          {"max_background", finding.max_background},
+          {"congestion_threshold", finding.congestion_threshold},
+          {"server_state", word(finding.server_state)},
+          {"server_evidence", word(finding.server_evidence)},
+          {"servers", list(finding.servers, server)},
+          {"outside_users", or_null(finding.outside_users)},
+          {"outside_viewers", or_null(finding.outside_viewers)},
+          {"orphaned", finding.orphaned},
+          {"host_mount", finding.host_mount},
+          {"waiting_since", finding.waiting_since ? Json(format_wall_time(*finding.waiting_since)) : Json()}};
+}
+
+Json outcome(const OutcomeRecord& record) {
+  return {{"pid_namespace", record.pid_namespace.inode},
+          {"connection", record.connection.kernel_dev},
+          {"outcome", word(record.outcome)},
+          {"detail", record.detail},
+          {"recovery_seconds", seconds(record.recovery)}};
+}
+
+}  // namespace
+
+std::string format_wall_time(Nanoseconds wall) {
+  using std::chrono::days;
+  using std::chrono::milliseconds;
+  const auto since_epoch = std::chrono::floor<milliseconds>(wall);
+  const auto whole_days = std::chrono::floor<days>(since_epoch);
+  const std::chrono::year_month_day date{std::chrono::sys_days(whole_days)};
+  const std::chrono::hh_mm_ss time(since_epoch - whole_days);
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
+  return text.data();
+}
+
+std::string render_report_json(const Report& report, ExposeSource expose, int indent) {
+  const Findings& findings = report.findings;
+  const Json out = {
+      {"schema", kSchema},
+      {"scanned_at", format_wall_time(report.scanned_at)},
+      {"host", report.host},
+      {"provisional", report.provisional},
+      {"kernel", kernel(report.kernel)},
+      {"blind", Json(report.blind)},
+      {"gaps", gaps(report.gaps)},
+      {"pid_namespaces",
+       list(findings.namespaces, [&](const NamespaceFinding& finding) { return pid_namespace(finding, report); })},
+      {"stuck_exits", list(findings.stuck_exits, stuck_exit)},
+      {"connections",
+       list(findings.connections, [&](const ConnectionFinding& finding) { return connection(finding, expose); })},
+      {"mode", word(report.mode)},
+      {"duration_seconds", to_seconds(report.duration)},
+      {"pid_namespace_count", report.pid_namespace_count},
+      {"outcomes", list(report.outcomes, outcome)},
+  };
+  // Strings went through sanitize(); what still is not UTF-8 must not throw here.
+  return out.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace defused

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// ProcRoot: /proc as a root descriptor (or, for captures and tests, any directory of that shape), and the readings that
+// make a Snapshot of it. The rules of DESIGN.md section 4 stand here: the walk reads `status` only; files that may
+// block a reader (`stat stack wchan syscall ns/* fd/*` of a process that still has memory) are read last, by a child
+// process that can be given up (bounded_read.h); cmdline, environ, maps, exe, root and cwd are never opened. A file
+// that cannot be read is a gap, a process that vanished is nothing. One thread at a time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/beneath.h"
+#include "base/clock.h"
+#include "model/snapshot.h"
+
+namespace defused {
+
+/// Caps on what one process can make us read; a cap that bites is a gap, so nothing is ever "none" because of it.
+struct ReadLimits {
+  std::size_t max_processes = 4'194'304;     // PID_MAX_LIMIT of 64-bit kernels
+  std::size_t max_threads = 32'768;          // per process
+  std::size_t max_descriptors = 131'072;     // per process
+  std::size_t max_mount_lines = 65'536;      // per mountinfo
+  std::size_t max_mount_bytes = 32U << 20U;  // per mountinfo
+  Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
+  Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
+  Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass
+};
+
+/// Ours, so neither users nor viewers: this process, its parent (supervisor or command) and the parent's other
+/// children.
+struct OwnProcesses {
+  pid_t self = 0;
+  pid_t parent = 0;
+};
+
+class ProcRoot {
+ public:
+  /// Opens the directory at `path`. Errors: gone, denied, io.
+  static Result<ProcRoot> open(const std::string& path = "/proc", ReadHook hook = {});
+
+  [[nodiscard]] const Beneath& files() const { return root_; }
+  /// /proc/sys/fs/fuse, a root of its own: containers bind /proc/sys read-only, which is another mount. May be invalid.
+  [[nodiscard]] const Beneath& fuse_knobs() const { return fuse_knobs_; }
+
+  /// PIDs of all processes, ascending.
+  [[nodiscard]] Result<std::vector<pid_t>> list_processes(std::size_t max) const;
+
+ private:
+  ProcRoot(Beneath root, Beneath fuse_knobs) : root_(std::move(root)), fuse_knobs_(std::move(fuse_knobs)) {}
+  Beneath root_;
+  Beneath fuse_knobs_;
+};
+
+/// Release, fs.fuse knobs and, from kallsyms (50 ms of reading, so once at start), how fuse_flush and fdinfo behave.
+KernelFacts read_kernel_facts(const ProcRoot& proc);
+
+/// Fills processes and suspects of `snapshot` from files that do not block. Errors: /proc itself cannot be listed.
+Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
+
+/// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
+/// of all suspects.
+void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
+
+/// Whether a suspect may be waiting for FUSE, so that Surroundings are needed.
+bool needs_surroundings(const Snapshot& snapshot);
+
+/// Makes the index of holders, users and viewers over all live processes, within the budget. Needs `processes`,
+/// `suspects` and `kernel` of `snapshot`.
+Surroundings read_surroundings(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
+                               const Clock& clock, Snapshot& snapshot);
+
+}  // namespace defused

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sample_pass.h"
+
+namespace defused {
+
+namespace {
+
+BlockedThread make_thread(pid_t tid) {
+  BlockedThread thread;
+  thread.pid = 4711;
+  thread.id = ThreadId{tid, 18446744073709551615ULL};
+  thread.comm = "s3fs \\xff<script>";
+  thread.wait_class = WaitClass::fuse_flush;
+  thread.sigkill_pending = true;
+  thread.stack = {"request_wait_answer", "fuse_flush", "do_exit"};
+  thread.connection = ConnectionId{40};
+  thread.candidates = {ConnectionId{40}, ConnectionId{7340032}};
+  thread.attribution = Attribution::only_candidate;
+  thread.attribution_serves_acting = true;
+  thread.verdict = Verdict::deadlocked;
+  thread.evidence = Evidence::proven;
+  thread.context_switches = 12;
+  thread.samples = 4;
+  thread.blocked_for = std::chrono::milliseconds(61500);
+  return thread;
+}
+
+Findings make_findings() {
+  NamespaceFinding finding;
+  finding.id = NamespaceId{4026532178};
+  finding.init = ProcessId{4700, 99};
+  finding.init_comm = "docker-init";
+  finding.state = DyingState::init_blocked;
+  finding.wait_class = WaitClass::fuse_flush;
+  finding.verdict = Verdict::deadlocked;
+  finding.evidence = Evidence::inferred;
+  finding.since = std::chrono::milliseconds(1782907199250);
+  finding.stuck_for = std::chrono::milliseconds(61100);
+  finding.samples = 5;
+  finding.stuck = true;
+  finding.gap = true;
+  finding.container = Container{"0123abcd", "docker", "11111111-2222-3333-4444-555555555555"};
+  finding.blocked_threads = {make_thread(4712), make_thread(4713)};
+  finding.connections = {ConnectionId{40}};
+
+  ConnectionFinding connection;
+  connection.id = ConnectionId{40};
+  connection.directory_inode = 1234;
+  connection.fstype = "fuse.s3fs";
+  connection.source = "https://key:secret@host/bucket?token=x";
+  connection.mount_points = {"/data", "/mnt/\"quoted\""};
+  connection.mount_ids = {77, 78};
+  connection.waiting = 2;
+  connection.max_background = 12;
+  connection.congestion_threshold = 9;
+  connection.server_state = ServerState::dying;
+  connection.server_evidence = Evidence::proven;
+  connection.servers = {Server{ProcessId{4711, 100}, "s3fs", ServerState::dying}};
+  connection.outside_users = 3;
+  connection.outside_viewers = 1;
+  connection.host_mount = true;
+  connection.orphaned = true;
+  connection.waiting_since = std::chrono::seconds(1782907000);
+
+  Findings findings;
+  findings.namespaces = {finding};
+  findings.stuck_exits = {StuckExit{make_thread(5000), std::chrono::seconds(1782907100)}};
+  findings.connections = {connection};
+  return findings;
+}
+
+Memory make_memory() {
+  Memory memory;
+  memory.history.threads[ThreadId{4712, 100}] = ThreadMemory{12, Nanoseconds(-5), 3};
+  memory.history.threads[ThreadId{4713, 100}] = ThreadMemory{13, Nanoseconds(6), 4};
+  memory.history.namespaces[NamespaceId{4026532178}] =
+      NamespaceMemory{Nanoseconds(INT64_MAX), true, Verdict::not_fuse, "hold: mode"};
+  memory.history.connections[ConnectionId{40}] = ConnectionMemory{1234, 2, Nanoseconds(8)};
+  memory.history.containers[4700] = "/system.slice/docker-0123abcd.scope";
+  memory.ledger.entries = {
+      LedgerEntry{ConnectionId{40}, 1234, NamespaceId{4026532178}, Nanoseconds(1), Nanoseconds(2), Outcome::released},
+      LedgerEntry{ConnectionId{41}, 1235, NamespaceId{4026532179}, Nanoseconds(3), Nanoseconds(4), std::nullopt}};
+  Counters& counters = memory.counters;
+  counters.scans = 17;
+  counters.scan_failures = {{"read", 1}, {"detect", 2}};
+  counters.read_gaps = {{{"stack", "denied"}, 5}};
+  counters.decisions = {{Action::hold, 7}, {Action::abort, 1}};
+  counters.aborts = {{Outcome::released, 1}, {Outcome::interrupted, 2}};
+  counters.scan_duration = Histogram{{0.01, 0.1, 1}, {1, 2, 3, 4}, 1.25};
+  counters.recovery_duration = Histogram{{60}, {1, 0}, 61.1};
+  return memory;
+}
+
+}  // namespace
+
+PassResult make_sample_pass() {
+  PassResult pass;
+  Report& report = pass.report;
+  report.scanned_at = std::chrono::milliseconds(1782907260350);
+  report.duration = std::chrono::microseconds(12500);
+  report.host = "node-1";
+  report.provisional = true;
+  report.mode = Mode::dry_run;
+  report.kernel = KernelFacts{"6.18.44", FlushWaits::yes, true, 30, 20, true};
+  report.blind = {"stack"};
+  report.gaps = {{{"status", ErrorKind::timeout}, 1}, {{"task/mountinfo", ErrorKind::io}, 2}};
+  report.pid_namespace_count = 9;
+  report.findings = make_findings();
+  report.decisions = {
+      Decision{NamespaceId{4026532178}, Action::hold, {Gate::mode, Gate::identity_changed}, ConnectionId{40}}};
+  report.outcomes = {OutcomeRecord{NamespaceId{4026532178}, ConnectionId{40}, Outcome::partly_released,
+                                   "one thread is left", std::chrono::milliseconds(1500)}};
+  pass.memory = make_memory();
+  return pass;
+}
+
+Settings make_sample_settings() {
+  Settings settings;
+  settings.interval = std::chrono::seconds(1);
+  settings.pass_deadline = std::chrono::seconds(2);
+  settings.max_lost_probers = 3;
+  settings.detect.stuck_after = std::chrono::seconds(4);
+  settings.policy = PolicySettings{
+      Mode::enforce,        std::chrono::seconds(5), 6, false, {"fuse.lab"}, {}, std::chrono::seconds(7), 8,
+      std::chrono::hours(2)};
+  settings.remedy.watch = std::chrono::seconds(9);
+  settings.web = WebSettings{{":1", "[::1]:2"}, "/m"};
+  settings.log = LogSettings{LogFormat::json, LogLevel::error};
+  settings.expose_source = ExposeSource::full;
+  settings.state_directory = "/s";
+  settings.runtime_directory = "/r";
+  settings.front_user = "nobody";
+  return settings;
+}
+
+}  // namespace defused

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files in config/ are those that the table makes. Runs in the top directory of the sources.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "base/text.h"
+#include "model/codec.h"
+#include "settings/settings_file.h"
+#include "settings/settings_table.h"
+
+namespace defused {
+
+namespace {
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE(file);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// A directory that is removed with what the test put there.
+class Scratch {
+ public:
+  Scratch() { REQUIRE(mkdtemp(path_.data()) != nullptr); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    for (const std::string& file : files_) unlink(file.c_str());
+    rmdir(path_.c_str());
+  }
+  std::string file(const std::string& name) { return files_.emplace_back(path_ + "/" + name); }
+  std::string write(const std::string& name, const std::string& text) {
+    std::string path = file(name);
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/defused-settings-XXXXXX";
+  std::vector<std::string> files_;
+};
+
+}  // namespace
+
+TEST_CASE("the shipped configuration is every key at its default") {
+  const auto settings = read_settings("config/defused.json");
+  INFO((settings ? "" : settings.error().message));
+  REQUIRE(settings);
+  CHECK(encode_settings(*settings) == encode_settings(Settings{}));
+
+  // Without comments, each key of the table is there and nothing else.
+  auto left = nlohmann::json::parse(content("config/defused.json"), nullptr, true, true).flatten();
+  for (const SettingsKey& key : settings_table()) {
+    std::string pointer = "/" + std::string(key.path);
+    for (char& c : pointer) c = c == '.' ? '/' : c;
+    CAPTURE(pointer);
+    std::size_t found = 0;
+    for (auto at = left.begin(); at != left.end();) {
+      const bool ours = at.key() == pointer || at.key().find(pointer + "/") == 0;
+      found += ours ? 1 : 0;
+      at = ours ? left.erase(at) : std::next(at);
+    }
+    CHECK(found > 0);
+  }
+  CHECK(left.empty());
+}
+
+TEST_CASE("config/ holds what the table makes: after a change, write both files anew") {
+  CHECK(content("config/defused.json") == render_default_settings());
+  CHECK(content("config/defused.schema.json") == render_settings_schema());
+}
+
+TEST_CASE("the schema knows every key and refuses others") {
+  const auto schema = nlohmann::json::parse(render_settings_schema());
+  CHECK(schema["additionalProperties"] == false);
+  for (const SettingsKey& key : settings_table()) {
+    const nlohmann::json* at = &schema;
+    for (const std::string_view part : split_fields(key.path, '.')) {
+      CHECK((*at)["additionalProperties"] == false);
+      REQUIRE((*at)["properties"].contains(part));
+      at = &(*at)["properties"][std::string(part)];
+    }
+    CHECK(at->contains("default"));
+    CHECK_FALSE((*at)["description"].get<std::string>().empty());
+  }
+  CHECK(schema["properties"]["remedy"]["properties"]["min_samples"]["minimum"] == 2);
+  CHECK(schema["properties"]["mode"]["enum"].size() == 3);
+}
+
+TEST_CASE("every default lies within its own range") {
+  for (const SettingsKey& key : settings_table()) {
+    CAPTURE(key.path);
+    Settings defaults;
+    if (const auto* duration = std::get_if<DurationKey>(&key.value)) {
+      CHECK(duration->at(defaults) >= duration->min);
+      CHECK(duration->at(defaults) <= duration->max);
+    }
+    if (const auto* text = std::get_if<TextKey>(&key.value)) CHECK(text->rule.fits(text->at(defaults)));
+    if (const auto* texts = std::get_if<TextListKey>(&key.value)) {
+      for (const std::string& one : texts->at(defaults)) CHECK(texts->rule.fits(one));
+    }
+  }
+}
+
+TEST_CASE("a file that cannot be read is one sentence of its own kind") {
+  Scratch scratch;
+  SECTION("missing") {
+    const auto settings = read_settings(scratch.path() + "/none.json");
+    REQUIRE_FALSE(settings);
+    CHECK(settings.error().kind == ErrorKind::gone);
+    CHECK(settings.error().message == scratch.path() + "/none.json: No such file or directory");
+  }
+  SECTION("a directory") {
+    const auto settings = read_settings(scratch.path());
+    REQUIRE_FALSE(settings);
+    CHECK(settings.error().kind == ErrorKind::io);
+    CHECK(settings.error().message == scratch.path() + ": not a regular file");
+  }
+  SECTION("a FIFO does not hold up the start") {
+    const std::string fifo = scratch.file("fifo");
+    REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+    CHECK_FALSE(read_settings(fifo));
+  }
+  SECTION("too large") {
+    const auto settings = read_settings(scratch.write("large", std::string(3U << 20U, ' ')));
+    REQUIRE_FALSE(settings);
+    CHECK(settings.error().kind == ErrorKind::malformed);
+    CHECK(settings.error().message == scratch.path() + "/large: larger than 1048576 bytes");
+  }
+  SECTION("an error in it names the file") {
+    const auto settings = read_settings(scratch.write("bad", R"({"modus": 1})"));
+    REQUIRE_FALSE(settings);
+    CHECK(settings.error().message == scratch.path() + "/bad: modus: unknown key; did you mean \"mode\"?");
+  }
+}
+
+}  // namespace defused
