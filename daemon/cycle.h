@@ -51,7 +51,6 @@ class Cycle {
   [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }
 
  private:
-  class RemedyWorld;
   Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
 
   /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE.

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# What `cmake --install` puts where: the program, the systemd unit with the program's path in it, the documents, and the
+# configuration unless there is one already. The last goes to /etc whatever the prefix is, since the program looks there.
+set(DEFUSED_CONFIG_DIR /etc/defused CACHE PATH "Where the configuration file is installed")
+
+install(TARGETS defused_program RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+
+file(READ ${PROJECT_SOURCE_DIR}/systemd/defused.service unit)
+string(REPLACE "/usr/sbin/defused" "${CMAKE_INSTALL_FULL_SBINDIR}/defused" unit "${unit}")
+string(REPLACE "/usr/share/doc/defused" "${CMAKE_INSTALL_FULL_DOCDIR}" unit "${unit}")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused.service CONTENT "${unit}" @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/generated/defused.service DESTINATION lib/systemd/system)
+
+install(FILES README.md CHANGELOG.md docs/ARCHITECTURE.md docs/OPERATING.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+install(FILES config/defused.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+install(CODE "
+  set(target \"\$ENV{DESTDIR}${DEFUSED_CONFIG_DIR}/defused.json\")
+  if(EXISTS \"\${target}\")
+    message(STATUS \"Kept: \${target}\")
+  else()
+    file(INSTALL \"${PROJECT_SOURCE_DIR}/config/defused.json\" DESTINATION \"${DEFUSED_CONFIG_DIR}\")
+  endif()")

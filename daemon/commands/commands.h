@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands: each takes its options, prints, and returns the exit code of the process (daemon/exit_codes.h).
+#pragma once
+
+#include "daemon/options.h"
+
+namespace defused {
+
+int run_command(const RunOptions& options);
+int scan_command(const ScanOptions& options);
+int version_command(const VersionOptions& options);
+int internal_prober_command(const InternalProberOptions& options);
+int internal_front_command(const InternalFrontOptions& options);
+
+}  // namespace defused

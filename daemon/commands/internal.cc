@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hidden commands that `run` and the one-shot commands start of their own binary.
+#include "daemon/commands/commands.h"
+#include "daemon/prober.h"
+#include "daemon/spawn.h"
+
+namespace defused {
+
+int internal_prober_command(const InternalProberOptions& options) {
+  return run_prober(adopt_channel("defused-prober"), ProberOptions{parse_lost(options.lost)});
+}
+
+}  // namespace defused

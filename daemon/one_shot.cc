@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/one_shot.h"
+
+#include <poll.h>
+
+#include <algorithm>
+
+#include "daemon/channel.h"
+#include "daemon/spawn.h"
+#include "model/codec.h"
+
+namespace defused {
+
+namespace {
+
+class Probe {
+ public:
+  Probe(Child child, const Settings& settings) : child_(std::move(child)), settings_(settings) {}
+
+  OneShot run(std::uint32_t samples, Nanoseconds every) {
+    if (!start()) return end();
+    for (std::uint32_t i = 0; i < samples; ++i) {
+      if (i > 0) clock_.sleep(every);
+      Message order;
+      order.type = MessageType::start_pass;
+      order.pass = i + 1;
+      deadline_ = clock_.now().boottime + settings_.pass_deadline;
+      step_ = "processes";
+      if (!send_message(child_.channel.get(), order) || !wait_for_pass(order.pass)) return end();
+    }
+    return end();
+  }
+
+ private:
+  bool start() {
+    const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
+    Message message;
+    message.type = MessageType::settings;
+    if (!memfd || !send_message(child_.channel.get(), message, memfd->get())) return false;
+    message.type = MessageType::seed;
+    deadline_ = clock_.now().boottime + settings_.pass_deadline;
+    step_ = "start";
+    return send_message(child_.channel.get(), message) &&
+           wait_for([](const Message& m) { return m.type == MessageType::ready; });
+  }
+
+  // The report of the pass comes before its idle phase.
+  bool wait_for_pass(std::uint64_t pass) {
+    return wait_for([&](const Message& m) { return m.type == MessageType::phase && m.max_ms == 0 && m.pass == pass; });
+  }
+
+  template <typename Predicate>
+  bool wait_for(Predicate done) {
+    while (true) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - clock_.now().boottime).count();
+      pollfd ready{child_.channel.get(), POLLIN, 0};
+      if (left <= 0 || poll(&ready, 1, static_cast<int>(left)) == 0) {
+        out_.trouble = "the prober did not come back from '" + step_ + "' in time; what follows is what it said before";
+        return false;
+      }
+      auto received = receive_message(child_.channel.get(), false);
+      if (!received) {
+        out_.trouble = "the prober ended early: " + received.error().message;
+        return false;
+      }
+      if (!*received) continue;
+      take(**received);
+      if (done((*received)->message)) return true;
+    }
+  }
+
+  void take(const Received& received) {
+    const Message& message = received.message;
+    if (message.type == MessageType::phase && message.max_ms > 0) {
+      step_ = message.phase;
+      deadline_ = clock_.now().boottime + std::chrono::milliseconds(message.max_ms);
+    }
+    if (message.type != MessageType::report) return;
+    const auto bytes = read_memfd(received.descriptor.get());
+    auto pass = bytes ? decode_pass(*bytes) : Result<PassResult>(Failure(bytes.error()));
+    if (!pass) return;
+    out_.pass = *std::move(pass);
+    ++out_.samples;
+  }
+
+  OneShot end() {
+    Message stop;
+    stop.type = MessageType::stop;
+    const bool told = send_message(child_.channel.get(), stop).has_value();
+    if (told && wait_child(child_, 200)) return std::move(out_);
+    const pid_t pid = child_.id.pid;
+    [[maybe_unused]] const auto killed = kill_child(child_);
+    if (!wait_child(child_, 300)) {
+      out_.trouble +=
+          (out_.trouble.empty() ? "" : "; ") + std::string("left behind: unkillable prober ") + std::to_string(pid);
+    }
+    return std::move(out_);
+  }
+
+  Child child_;
+  const Settings& settings_;
+  SystemClock clock_;
+  OneShot out_;
+  Nanoseconds deadline_{0};
+  std::string step_;
+};
+
+}  // namespace
+
+Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every) {
+  const auto self = open_self();
+  if (!self) return Failure(self.error());
+  auto child = spawn_self(self->get(), {"internal-prober"});
+  if (!child) return prepend("starting the prober", child.error());
+  return Probe(*std::move(child), settings).run(samples, every);
+}
+
+}  // namespace defused

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// One diagnosis by a prober of its own, for commands: they print what they have and exit even if the prober never
+// returns.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/history.h"
+#include "model/settings.h"
+
+namespace defused {
+
+struct OneShot {
+  std::optional<PassResult> pass;  ///< the last one that came; nothing where none did
+  std::uint32_t samples = 0;       ///< how many came
+  std::string trouble;             ///< a sentence, where not all of them came
+};
+
+/// Starts a prober with `settings` (which must not allow acting), takes `samples` passes `every` apart, and ends it.
+/// Errors: io (the prober cannot be started).
+Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every);
+
+}  // namespace defused

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/spawn.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+#include "base/text.h"
+#include "daemon/channel.h"
+
+namespace defused {
+
+namespace {
+
+// Between fork and exec: only calls that are safe there.
+[[noreturn]] void run_child(int self, int channel, const std::vector<char*>& arguments, pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Descriptor 3 without close-on-exec; everything else of ours has it. `self` may itself stand at 3.
+  const int binary = fcntl(self, F_DUPFD_CLOEXEC, kChannelDescriptor + 1);
+  if (channel == kChannelDescriptor) {
+    fcntl(channel, F_SETFD, 0);
+  } else if (dup2(channel, kChannelDescriptor) < 0) {
+    _exit(1);
+  }
+  syscall(SYS_execveat, binary, "", arguments.data(), environ, AT_EMPTY_PATH);
+  _exit(1);
+}
+
+// Our own fresh child: it cannot be stuck yet, so reading its stat is safe. Field 22.
+std::uint64_t read_start_ticks(pid_t pid) {
+  const UniqueFd file(open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 1024> text{};
+  const ssize_t got = file ? read(file.get(), text.data(), text.size()) : -1;
+  if (got <= 0) return 0;
+  std::string_view rest(text.data(), static_cast<std::size_t>(got));
+  rest.remove_prefix(rest.rfind(')') + 2);
+  for (int field = 3; field < 22; ++field) take_field(rest, ' ');
+  return parse_u64(take_field(rest, ' ')).value_or(0);
+}
+
+}  // namespace
+
+Result<UniqueFd> open_self() {
+  UniqueFd self(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  if (!self) return fail_errno(errno, "opening /proc/self/exe");
+  return self;
+}
+
+Result<Child> spawn_self(int self, const std::vector<std::string>& arguments) {
+  auto channel = make_channel();
+  if (!channel) return Failure(channel.error());
+  std::string name = "defused";
+  std::vector<std::string> copies = arguments;
+  std::vector<char*> pointers = {name.data()};
+  for (std::string& argument : copies) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno(errno, "fork");
+  if (pid == 0) run_child(self, channel->second.get(), pointers, parent);
+  Child child;
+  child.id.pid = pid;
+  child.id.start_ticks = read_start_ticks(pid);
+  child.channel = std::move(channel->first);
+  child.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!child.pidfd) {
+    const int error = errno;
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);  // fresh: nothing can hold it yet
+    return fail_errno(error, "pidfd_open");
+  }
+  return child;
+}
+
+Result<void> kill_child(const Child& child) {
+  if (syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0) < 0 && errno != ESRCH) {
+    return fail_errno(errno, "killing process " + std::to_string(child.id.pid));
+  }
+  return {};
+}
+
+bool reap_child(Child& child) {
+  if (!child.running()) return true;
+  siginfo_t info{};
+  const int failed = waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED | WNOHANG);
+  if (failed == 0 && info.si_pid == 0) return false;
+  child = Child{};
+  return true;
+}
+
+bool wait_child(Child& child, int milliseconds) {
+  if (!child.running()) return true;
+  pollfd ended{child.pidfd.get(), POLLIN, 0};
+  poll(&ended, 1, milliseconds);
+  return reap_child(child);
+}
+
+UniqueFd adopt_channel(const char* process_name) {
+  prctl(PR_SET_NAME, process_name);
+  fcntl(kChannelDescriptor, F_SETFD, FD_CLOEXEC);
+  return UniqueFd(kChannelDescriptor);
+}
+
+}  // namespace defused

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`defused run` against real deadlocks: what it exports, what it touches, what it frees, what survives."""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from daemon import Daemon, SLOW, children_of, read_text, wait_until
+from lab import Lab
+
+STUCK = 'defused_stuck_pid_namespaces{wait_class="fuse_flush",verdict="deadlocked"}'
+YOUNG = {"stuck_after": "2s"}
+# The shipped allow list would let the lab's type pass too; tests allow nothing but that type.
+ENFORCE = {"min_stuck": "2s", "require_proven": True, "allow": {"fstypes": ["fuse.defusedlab"]}}
+
+
+def waiting_of(connection):
+    return read_text(f"/sys/fs/fuse/connections/{connection}/waiting").strip()
+
+
+def mount_fusectl():
+    """The tests look at the kernel's own count beside the daemon; mounting fusectl changes nothing else."""
+    if not os.path.ismount("/sys/fs/fuse/connections"):
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", "/sys/fs/fuse/connections"], check=True, timeout=10)
+
+
+class Observe(unittest.TestCase):
+    def test_observe_sees_and_touches_nothing(self):
+        """30 s in observe mode: the metric stands, the request still waits, no abort file was opened."""
+        mount_fusectl()
+        with Lab("flush_thread") as lab, tempfile.TemporaryDirectory() as directory:
+            trace = os.path.join(directory, "trace")
+            strace = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2,creat", "-o", trace]
+            with Daemon(wrapper=strace, detect=YOUNG) as daemon:
+                wait_until(lambda: daemon.metric(STUCK) == 1, 15, "the stuck namespace in the metrics")
+                end = time.monotonic() + 30
+                while time.monotonic() < end:
+                    self.assertEqual(daemon.metric(STUCK), 1)
+                    self.assertEqual(waiting_of(lab.truth["connection"]), str(lab.truth["waiting"]))
+                    time.sleep(1)
+                self.assertGreater(daemon.metric("defused_scans_total"), 20)
+                self.assertEqual(daemon.metric('defused_aborts_total{outcome="released"}'), 0)
+            text = read_text(trace)
+            self.assertIn('/status"', text)  # the trace did see the prober
+            self.assertIn('waiting"', text)
+            self.assertNotIn("abort", text)
+
+
+class Enforce(unittest.TestCase):
+    def check_freed(self, form):
+        mount_fusectl()
+        with Lab("healthy", fstype="healthylab") as healthy, Lab(form, fstype="defusedlab") as lab:
+            with Daemon(mode="enforce", detect=YOUNG, remedy=ENFORCE) as daemon:
+                begin = time.monotonic()
+                init = f"/proc/{lab.truth['init']['pid']}/status"
+
+                def gone():
+                    text = read_text(init)
+                    return not text or re.search(r"^State:\tZ", text, re.M) and re.search(r"^Threads:\t1$", text, re.M)
+
+                # min_stuck + 3 intervals of 1 s, counted from the first pass at the latest.
+                wait_until(gone, 2 + 3 + 1, f"the namespace to be gone:\n{daemon.log()}")
+                took = time.monotonic() - begin
+                wait_until(lambda: daemon.metric('defused_aborts_total{outcome="released"}') == 1, 5, daemon.log())
+                wait_until(lambda: daemon.metric(STUCK) is None, 5, "the series to vanish")
+                print(f"{form}: freed {took:.1f} s after the daemon was ready")
+                self.assertEqual(healthy.read()["read"], "ok")
+                audit = read_text(os.path.join(daemon.directory, "state", "audit.jsonl")).splitlines()
+                records = [json.loads(line) for line in audit]
+                self.assertEqual([record["record"] for record in records], ["intent", "outcome"])
+
+    def test_frees_a_thread(self):
+        self.check_freed("flush_thread")
+
+    def test_frees_a_leader(self):
+        self.check_freed("flush_leader")
+
+    def test_frees_a_server_that_is_pid_1(self):
+        self.check_freed("server_pid1")
+
+    def test_holds_what_is_not_allowed(self):
+        mount_fusectl()
+        with Lab("flush_leader", fstype="notallowed") as lab:
+            with Daemon(mode="enforce", detect=YOUNG, remedy=ENFORCE) as daemon:
+                wait_until(lambda: daemon.metric('defused_holds{reason="not_allowed"}') == 1, 15, "the gate")
+                time.sleep(3)
+                self.assertEqual(waiting_of(lab.truth["connection"]), str(lab.truth["waiting"]))
+                self.assertEqual(daemon.metric('defused_decisions_total{action="abort"}'), 0)
+
+    def test_dry_run_counts_and_writes_nothing(self):
+        mount_fusectl()
+        with Lab("flush_leader", fstype="defusedlab") as lab:
+            with Daemon(mode="dry_run", detect=YOUNG, remedy=ENFORCE) as daemon:
+                wait_until(lambda: daemon.metric('defused_decisions_total{action="abort"}') == 1, 15, daemon.log())
+                time.sleep(2)
+                self.assertEqual(waiting_of(lab.truth["connection"]), str(lab.truth["waiting"]))
+
+
+class Processes(unittest.TestCase):
+    def test_front_has_nothing(self):
+        with Daemon() as daemon:
+            front = daemon.child("defused-front")
+            status = read_text(f"/proc/{front}/status")
+            for pattern in (r"^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Gid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Groups:\t\s*$",
+                            r"^CapPrm:\t0+$", r"^CapEff:\t0+$", r"^CapBnd:\t0+$", r"^CapInh:\t0+$", r"^CapAmb:\t0+$",
+                            r"^NoNewPrivs:\t1$", r"^Seccomp:\t2$"):
+                self.assertRegex(status, re.compile(pattern, re.M))
+
+    def test_front_cannot_open_anything(self):
+        """The lab makes the front itself call openat; each call is refused."""
+        mount_fusectl()
+        with Lab("healthy") as lab, Daemon() as daemon:
+            front = daemon.child("defused-front")
+            prober = daemon.child("defused-prober")
+            for path in ("/etc/shadow", f"/sys/fs/fuse/connections/{lab.truth['connection']}/waiting",
+                         f"/sys/fs/fuse/connections/{lab.truth['connection']}/abort", f"/proc/{prober}/fdinfo/0"):
+                done = subprocess.run([os.path.join(os.path.dirname(lab.program), "defused-lab"), "inject", str(front), path],
+                                      capture_output=True, text=True, timeout=20, check=False)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertLess(json.loads(done.stdout)["result"], 0, path)
+            wait_until(lambda: daemon.get("/-/healthy")[0] == 200, 10, "the front to go on, or its successor")
+
+    def check_replaced(self, comm):
+        with Daemon() as daemon:
+            first = daemon.child(comm)
+            longest_hole = 0.0
+            os.kill(first, signal.SIGKILL)
+            last = time.monotonic()
+            end = last + 5
+            while time.monotonic() < end:
+                status, text, _ = daemon.get("/metrics", timeout=2)
+                if status == 200 and "defused_scans_total" in text:
+                    now = time.monotonic()
+                    longest_hole = max(longest_hole, now - last)
+                    last = now
+                time.sleep(0.02)
+            longest_hole = max(longest_hole, time.monotonic() - last)
+            self.assertLess(longest_hole, 1.0 * SLOW)  # one interval
+            second = wait_until(lambda: daemon.child(comm), 5, f"a new {comm}")
+            self.assertNotEqual(first, second)
+            scans = daemon.metric("defused_scans_total")
+            wait_until(lambda: daemon.metric("defused_scans_total") > scans, 5, "passes to go on")
+
+    def test_killed_front_is_replaced(self):
+        self.check_replaced("defused-front")
+
+    def test_killed_prober_is_replaced_and_counters_go_on(self):
+        with Daemon() as daemon:
+            wait_until(lambda: daemon.metric("defused_scans_total") >= 3, 10, "three passes")
+            before = daemon.metric("defused_scans_total")
+            os.kill(daemon.child("defused-prober"), signal.SIGKILL)
+            wait_until(lambda: (daemon.metric("defused_scans_total") or 0) > before, 5, "counters to go on from there")
+        self.check_replaced("defused-prober")
+
+    def test_unkillable_prober(self):
+        """A really unkillable prober: a new one goes on, TERM ends the service in time, a new start works beside it."""
+        with Lab("tar_pit") as pit:
+            directory = tempfile.mkdtemp(prefix="defused-test-")
+            with Daemon(directory=directory, pass_deadline="1s") as daemon:
+                prober = daemon.child("defused-prober")
+                pit.inject(prober, pit.truth["swallow"])
+                wait_until(lambda: daemon.metric("defused_probers_lost_total") == 1, 20, daemon.log())
+                successor = wait_until(lambda: daemon.child("defused-prober") not in (None, prober) and daemon.child(
+                    "defused-prober"), 10, "a successor")
+                self.assertNotEqual(successor, prober)
+                scans = daemon.metric("defused_scans_total")
+                wait_until(lambda: daemon.metric("defused_scans_total") > scans + 1, 10, "passes to go on")
+                self.assertRegex(read_text(f"/proc/{prober}/status"), re.compile(r"^State:\tD", re.M))
+                self.assertEqual(daemon.get("/-/ready")[0], 200)
+                begin = time.monotonic()
+                daemon.process.send_signal(signal.SIGTERM)
+                self.assertEqual(daemon.process.wait(10), 0)
+                self.assertLess(time.monotonic() - begin, 5)
+                self.assertRegex(daemon.log(), rf"left behind.*{prober}")
+                self.assertRegex(read_text(f"/proc/{prober}/status"), re.compile(r"^State:\tD", re.M))
+            with Daemon(directory=directory, pass_deadline="1s") as again:
+                wait_until(lambda: again.metric("defused_scans_total") >= 2, 10, "a new start beside it")
+            shutil.rmtree(directory)
+
+    def test_hangup_reloads_or_keeps(self):
+        with Daemon() as daemon:
+            with open(daemon.config, "w", encoding="utf-8") as file:
+                file.write('{"intervall": "1s"}')
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "did you mean" in daemon.log(), 5, "why the old configuration was kept")
+            self.assertEqual(daemon.metric('defused_remediation_mode{mode="observe"}'), 1)
+            daemon.write_config({**daemon.settings, "mode": "dry_run"})
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: daemon.metric('defused_remediation_mode{mode="dry_run"}') == 1, 10, daemon.log())
+
+    def test_stop_is_quick_and_leaves_nothing(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Daemon() as daemon:
+                children = children_of(daemon.supervisor())
+                self.assertEqual(len(children), 2)
+                begin = time.monotonic()
+                daemon.process.send_signal(number)
+                self.assertEqual(daemon.process.wait(10), 0)
+                self.assertLess(time.monotonic() - begin, 5)
+                for pid in children:
+                    self.assertEqual(read_text(f"/proc/{pid}/status"), "")
+
+    def test_blind_without_fusectl(self):
+        """In a mount namespace where fusectl is not mounted: served, blind, and looked for again."""
+        unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                   "umount -l /sys/fs/fuse/connections 2>/dev/null; exec \"$@\"", "sh"]
+        with Daemon(wrapper=unshare) as daemon:
+            self.assertEqual(daemon.metric('defused_blind{what="fusectl"}'), 1)
+            subprocess.run(["nsenter", "-t", str(daemon.supervisor()), "-m", "mount", "-t", "fusectl", "fusectl",
+                            "/sys/fs/fuse/connections"], check=True, timeout=10)
+            wait_until(lambda: daemon.metric('defused_blind{what="fusectl"}') == 0, 10, "fusectl to be seen")
+
+
+class Hostile(unittest.TestCase):
+    def test_hostile_names_reach_a_real_prometheus(self):
+        if not shutil.which("prometheus"):
+            self.fail("prometheus is not installed (cmake/packages.txt)")
+        with Lab("hostile") as lab, Daemon(detect=YOUNG) as daemon:
+            wait_until(lambda: daemon.metric("defused_stuck_pid_namespaces" + STUCK[len("defused_stuck_pid_namespaces"):]) == 1,
+                       15, daemon.log())
+            directory = tempfile.mkdtemp(prefix="defused-prometheus-")
+            target = daemon.address.removeprefix("http://")
+            with open(os.path.join(directory, "prometheus.yml"), "w", encoding="utf-8") as file:
+                file.write("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: defused, "
+                           f"static_configs: [{{targets: ['{target}']}}]}}]\n")
+            port = 19390
+            server = subprocess.Popen(
+                ["prometheus", f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/data",
+                 f"--web.listen-address=127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                def query(expression):
+                    done = subprocess.run(["promtool", "query", "instant", f"http://127.0.0.1:{port}", expression],
+                                          capture_output=True, text=True, timeout=10, check=False)
+                    return done.stdout if done.returncode == 0 else ""
+
+                wait_until(lambda: "=> 1" in query("up"), 30, "a scrape that Prometheus accepts")
+                info = query("defused_stuck_pid_namespace_info")
+                self.assertIn(str(lab.truth["pid_namespace"]), info)
+                source = query("defused_fuse_connection_info")
+                self.assertIn(f'connection="{lab.truth["connection"]}"', source)
+                self.assertIn("<script>", source)
+                self.assertIn("\\\\xff", source)
+            finally:
+                server.terminate()
+                server.wait(10)
+                shutil.rmtree(directory)
+            page = daemon.get("/")[1]
+            self.assertNotIn("<script>", page)
+            self.assertIn("&lt;script&gt;", page)
+            json.loads(daemon.get("/api/v1/report")[1])
+
+
+if __name__ == "__main__":
+    unittest.main()
