@@ -2,8 +2,11 @@
 #include "daemon/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <iostream>
 
+#include "base/text.h"
 #include "daemon/exit_codes.h"
 #include "settings/settings_file.h"
 
@@ -21,9 +24,28 @@ std::string check_duration(const std::string& text) {
   return {};
 }
 
+constexpr std::array<std::string_view, 3> kCommands = {"run", "scan", "version"};
+constexpr std::array<std::string_view, 2> kHiddenCommands = {"internal-prober", "internal-front"};
+
+bool is_command(std::string_view word) {
+  return std::find(kCommands.begin(), kCommands.end(), word) != kCommands.end() ||
+         std::find(kHiddenCommands.begin(), kHiddenCommands.end(), word) != kHiddenCommands.end();
+}
+
+std::string_view nearest_command(std::string_view word) {
+  return *std::min_element(kCommands.begin(), kCommands.end(), [&](std::string_view a, std::string_view b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+}
+
 }  // namespace
 
 std::variant<Options, int> parse_options(int argc, const char* const* argv) {
+  if (argc > 1 && argv[1][0] != '-' && !is_command(argv[1])) {
+    std::cerr << "defused: unknown command '" << sanitize(argv[1]) << "'; did you mean '" << nearest_command(argv[1])
+              << "'? (see defused --help)\n";
+    return kExitUsage;
+  }
   CLI::App app("Finds and frees containers that cannot die because a thread waits inside FUSE.", "defused");
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of all commands");

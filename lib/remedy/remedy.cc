@@ -39,7 +39,7 @@ std::string name_threads(const NamespaceFinding& finding, ConnectionId id, bool 
   return names;
 }
 
-std::string describe_decision(const World::SecondLook& now, const RemedyOrder& order) {
+std::string describe_objection(const World::SecondLook& now, const RemedyOrder& order) {
   const auto made = std::find_if(now.decisions.begin(), now.decisions.end(),
                                  [&](const Decision& decision) { return decision.pid_namespace == order.finding.id; });
   if (made == now.decisions.end()) return "the second reading made no decision about it";
@@ -83,7 +83,7 @@ class Attempt {
     const auto now = world_.look_again();
     if (!now) return "the second reading failed: " + now.error().message;
     if (auto difference = describe_difference(order_, *now); !difference.empty()) return difference;
-    return describe_decision(*now, order_);
+    return describe_objection(*now, order_);
   }
 
   OutcomeRecord watch() {

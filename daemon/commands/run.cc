@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <iostream>
+
+#include "daemon/commands/commands.h"
+#include "daemon/configuration.h"
+#include "daemon/exit_codes.h"
+#include "daemon/listeners.h"
+#include "daemon/spawn.h"
+#include "daemon/supervisor.h"
+
+namespace defused {
+
+namespace {
+
+int refuse(int code, const std::string& sentence) {
+  std::cerr << "defused: " << sentence << "\n";
+  return code;
+}
+
+Result<Settings> load(const RunOptions& options) {
+  auto settings = load_settings(options.config);
+  if (settings && !options.listen_addresses.empty()) settings->web.listen_addresses = options.listen_addresses;
+  return settings;
+}
+
+// Made with its parents where missing, like systemd would.
+Result<void> make_directory(const std::string& path, mode_t mode) {
+  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
+    mkdir(path.substr(0, at).c_str(), 0755);
+  }
+  if (mkdir(path.c_str(), mode) < 0 && errno != EEXIST) return fail_errno(errno, "making the directory " + path);
+  struct stat status {};
+  if (stat(path.c_str(), &status) < 0) return fail_errno(errno, "looking at " + path);
+  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::io, path + " is not a directory");
+  return {};
+}
+
+// One daemon for each runtime directory. The lock ends with the supervisor: no child holds the descriptor.
+Result<UniqueFd> take_lock(const std::string& directory) {
+  UniqueFd lock(open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return fail_errno(errno, "opening " + directory + "/lock");
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) < 0) return fail_errno(errno, "locking " + directory + "/lock");
+  return lock;
+}
+
+Result<UniqueFd> open_signals() {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&wanted, number);
+  sigprocmask(SIG_BLOCK, &wanted, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  UniqueFd signals(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return fail_errno(errno, "signalfd");
+  return signals;
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options) {
+  auto settings = load(options);
+  if (!settings) return refuse(kExitUsage, settings.error().message);
+  if (geteuid() != 0) return refuse(kExitNotPermitted, "run needs root: it reads what other users' processes wait for");
+  if (auto made = make_directory(settings->runtime_directory, 0755); !made)
+    return refuse(kExitFailure, made.error().message);
+  if (auto made = make_directory(settings->state_directory, 0700); !made)
+    return refuse(kExitFailure, made.error().message);
+  const auto lock = take_lock(settings->runtime_directory);
+  if (!lock && lock.error().code == EWOULDBLOCK) {
+    return refuse(kExitAlreadyRunning,
+                  "another defused runs with the runtime directory " + settings->runtime_directory);
+  }
+  if (!lock) return refuse(kExitFailure, lock.error().message);
+  auto listeners = open_listeners(settings->web.listen_addresses);
+  if (!listeners) return refuse(kExitAddress, listeners.error().message);
+  auto signals = open_signals();
+  if (!signals) return refuse(kExitFailure, signals.error().message);
+  const auto self = open_self();
+  if (!self) return refuse(kExitFailure, self.error().message);
+  Logger log(settings->log, "supervisor");
+  const int binary = self->get();
+  Supervisor supervisor(
+      *std::move(settings), [options] { return load(options); }, *std::move(listeners),
+      [binary](const std::vector<std::string>& arguments) { return spawn_self(binary, arguments); },
+      *std::move(signals), log);
+  return supervisor.run();
+}
+
+}  // namespace defused

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/prober_keeper.h"
+
+#include <algorithm>
+
+#include "daemon/lost_probers.h"
+#include "model/codec.h"
+
+namespace defused {
+
+namespace {
+
+// From SIGKILL to giving up: a process that can die does so in milliseconds.
+constexpr Nanoseconds kGrace = std::chrono::seconds(1);
+// Until the next try where the cap on lost probers is reached.
+constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
+
+std::string name_of(const Child& child) {
+  return "prober " + std::to_string(child.id.pid) + " (started at tick " + std::to_string(child.id.start_ticks) + ")";
+}
+
+}  // namespace
+
+ProberKeeper::ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ProberKeeperEvents events)
+    : spawn_(std::move(spawn)), log_(log), record_path_(std::move(record_path)), events_(std::move(events)) {
+  auto earlier = read_lost_probers(record_path_);
+  if (!earlier) {
+    log_.warn("the record of lost probers is set aside: " + earlier.error().message);
+    return;
+  }
+  earlier_ = *std::move(earlier);
+}
+
+void ProberKeeper::set_settings(const Settings& settings) {
+  settings_ = settings;
+  if (!prober_.child.running()) return;
+  const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
+  Message message;
+  message.type = MessageType::settings;
+  if (!memfd || !send_message(prober_.child.channel.get(), message, memfd->get())) {
+    log_.warn("the prober did not take the new settings and is replaced");
+    prober_.deadline = Nanoseconds(0);
+  }
+}
+
+void ProberKeeper::start(Nanoseconds now) {
+  at_cap_ = unkillable() >= settings_.max_lost_probers;
+  if (at_cap_) {
+    blind_ = true;
+    next_start_ = now + kCapRetry;
+    log_.error(std::to_string(unkillable()) +
+               " probers could not be killed; no other is started until one of them ends");
+    // Earlier ones are only counted by a prober: forget the count, so that the next try asks again.
+    earlier_left_ = 0;
+    return;
+  }
+  std::vector<std::string> arguments = {"internal-prober"};
+  if (!earlier_.empty()) arguments.insert(arguments.end(), {"--lost", render_lost(earlier_)});
+  auto child = spawn_(arguments);
+  if (!child) {
+    next_start_ = now + delay_.after(Nanoseconds(0)) + std::chrono::seconds(1);
+    log_.error("starting the prober: " + child.error().message);
+    return;
+  }
+  prober_ = Prober{*std::move(child), State::starting, now, now + settings_.pass_deadline, "start"};
+  set_settings(settings_);
+  Message message;
+  message.type = MessageType::seed;
+  if (!send_message(prober_.child.channel.get(), message, seed_)) prober_.deadline = Nanoseconds(0);
+}
+
+bool ProberKeeper::may_act() const {
+  return std::all_of(dying_.begin(), dying_.end(), [](const Dying& dying) { return dying.signalled; });
+}
+
+void ProberKeeper::order_pass(Nanoseconds now) {
+  Message message;
+  message.type = MessageType::start_pass;
+  message.pass = ++pass_;
+  message.may_act = may_act() ? 1 : 0;
+  if (!send_message(prober_.child.channel.get(), message)) return;
+  prober_.state = State::passing;
+  prober_.deadline = now + settings_.pass_deadline;
+  prober_.phase = "pass";
+  // A pass that took longer than the interval does not make the next ones pile up.
+  next_pass_ = std::max(next_pass_ + settings_.interval, now + settings_.interval / 2);
+}
+
+void ProberKeeper::take(Received received, Nanoseconds now) {
+  const Message& message = received.message;
+  switch (message.type) {
+    case MessageType::ready:
+      prober_.state = State::idle;
+      prober_.deadline.reset();
+      earlier_left_ = message.lost_left;
+      if (earlier_left_ == 0) earlier_.clear();
+      if (next_pass_ < now) next_pass_ = now;
+      break;
+    case MessageType::phase:
+      prober_.phase = message.phase;
+      if (message.max_ms > 0) {
+        prober_.deadline = now + std::chrono::milliseconds(message.max_ms);
+      } else {
+        prober_.state = State::idle;
+        prober_.deadline.reset();
+      }
+      break;
+    case MessageType::report:
+      usage_ = message.usage;
+      blind_ = false;
+      reported_ = true;
+      if (received.descriptor && events_.report) events_.report(std::move(received.descriptor));
+      break;
+    default: break;
+  }
+}
+
+void ProberKeeper::take_messages(Nanoseconds now) {
+  while (prober_.child.running()) {
+    auto received = receive_message(prober_.child.channel.get(), false);
+    if (!received || !*received) return;  // closed: its death is noticed through the pidfd
+    take(std::move(**received), now);
+  }
+}
+
+void ProberKeeper::notice_death(Nanoseconds now) {
+  if (!prober_.child.running()) return;
+  const std::string name = name_of(prober_.child);
+  if (!reap_child(prober_.child)) return;
+  blind_ = true;
+  if (stopping_) return;
+  next_start_ = now + delay_.after(now - prober_.started);
+  log_.warn(name + " ended by itself in phase '" + prober_.phase + "' and is replaced");
+}
+
+void ProberKeeper::enforce_deadline(Nanoseconds now) {
+  if (!prober_.child.running() || !prober_.deadline || now < *prober_.deadline) return;
+  const auto killed = kill_child(prober_.child);
+  log_.warn(name_of(prober_.child) + " missed the deadline of phase '" + prober_.phase + "' and is replaced" +
+            (killed ? "" : "; it could not be sent SIGKILL: " + killed.error().message));
+  dying_.push_back(Dying{std::move(prober_.child), now, killed.has_value(), prober_.phase});
+  prober_ = Prober{};
+  blind_ = true;
+  next_start_ = now;
+}
+
+void ProberKeeper::bury_dying(Nanoseconds now) {
+  for (auto dying = dying_.begin(); dying != dying_.end();) {
+    if (reap_child(dying->child)) {
+      dying = dying_.erase(dying);
+    } else if (now - dying->killed >= kGrace && dying->signalled) {
+      ++lost_total_;
+      log_.error(name_of(dying->child) + " does not die of SIGKILL (phase '" + dying->phase + "') and is left behind");
+      lost_.push_back(std::move(dying->child));
+      dying = dying_.erase(dying);
+      write_record();
+    } else {
+      if (!dying->signalled) dying->signalled = kill_child(dying->child).has_value();
+      ++dying;
+    }
+  }
+}
+
+void ProberKeeper::bury_lost() {
+  const std::size_t before = lost_.size();
+  lost_.erase(std::remove_if(lost_.begin(), lost_.end(), [](Child& child) { return reap_child(child); }), lost_.end());
+  if (lost_.size() == before) return;
+  log_.info("a lost prober ended after all; " + std::to_string(lost_.size()) + " left");
+  write_record();
+  if (at_cap_) next_start_ = Nanoseconds(0);
+}
+
+void ProberKeeper::write_record() {
+  std::vector<ProcessId> all = earlier_;
+  for (const Child& child : lost_) all.push_back(child.id);
+  if (const auto written = write_lost_probers(record_path_, all); !written) {
+    log_.error("the record of lost probers: " + written.error().message);
+  }
+}
+
+void ProberKeeper::turn(Nanoseconds now) {
+  take_messages(now);
+  notice_death(now);
+  enforce_deadline(now);
+  bury_dying(now);
+  bury_lost();
+  if (stopping_) return;
+  if (!prober_.child.running() && now >= next_start_) start(now);
+  if (prober_.child.running() && prober_.state == State::idle && now >= next_pass_) order_pass(now);
+}
+
+Nanoseconds ProberKeeper::next_turn() const {
+  Nanoseconds next = Nanoseconds::max();
+  if (!prober_.child.running() && !stopping_) next = std::min(next, next_start_);
+  if (prober_.child.running() && prober_.deadline) next = std::min(next, *prober_.deadline);
+  if (prober_.child.running() && prober_.state == State::idle && !stopping_) next = std::min(next, next_pass_);
+  for (const Dying& dying : dying_) next = std::min(next, dying.killed + kGrace);
+  return next;
+}
+
+void ProberKeeper::add_polls(std::vector<pollfd>& polls) const {
+  if (prober_.child.running()) {
+    polls.push_back({prober_.child.channel.get(), POLLIN, 0});
+    polls.push_back({prober_.child.pidfd.get(), POLLIN, 0});
+  }
+  for (const Dying& dying : dying_) polls.push_back({dying.child.pidfd.get(), POLLIN, 0});
+  for (const Child& child : lost_) polls.push_back({child.pidfd.get(), POLLIN, 0});
+}
+
+void ProberKeeper::begin_stop() {
+  stopping_ = true;
+  if (!prober_.child.running()) return;
+  Message message;
+  message.type = MessageType::stop;
+  [[maybe_unused]] const auto sent = send_message(prober_.child.channel.get(), message);
+}
+
+void ProberKeeper::force_stop() {
+  if (prober_.child.running()) [[maybe_unused]]
+    const auto killed = kill_child(prober_.child);
+}
+
+std::vector<std::string> ProberKeeper::abandon_all() {
+  std::vector<std::string> names;
+  if (prober_.child.running()) lost_.push_back(std::move(prober_.child));
+  for (Dying& dying : dying_) lost_.push_back(std::move(dying.child));
+  dying_.clear();
+  for (const Child& child : lost_) names.push_back("unkillable " + name_of(child));
+  write_record();
+  return names;
+}
+
+void ProberKeeper::describe(SupervisorStatus& status) const {
+  status.probers_lost = lost_total_;
+  status.lost_probers_left = static_cast<std::uint32_t>(lost_.size() + earlier_left_);
+  status.prober_blind = blind_ ? 1 : 0;
+  status.at_cap = at_cap_ ? 1 : 0;
+  status.prober = usage_;
+}
+
+}  // namespace defused

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// ProberKeeper: starts the prober, orders passes, holds it to the deadline of its phase, and replaces it. One that does
+// not die of SIGKILL within a second is abandoned: counted, recorded, and its successor goes on. Driven by the
+// supervisor's loop: it never waits. Must not: parse a report, start one more prober than the cap allows.
+#pragma once
+
+#include <poll.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "daemon/channel.h"
+#include "daemon/log.h"
+#include "daemon/restart_delay.h"
+#include "daemon/spawn.h"
+#include "model/settings.h"
+
+namespace defused {
+
+using Spawn = std::function<Result<Child>(const std::vector<std::string>& arguments)>;
+
+struct ProberKeeperEvents {
+  std::function<void(UniqueFd memfd)> report;  ///< a new report arrived
+};
+
+class ProberKeeper {
+ public:
+  ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ProberKeeperEvents events);
+
+  /// Takes new settings, for the running prober as well.
+  void set_settings(const Settings& settings);
+  /// The memory for the next prober: a memfd that stays owned by the caller, -1 for none.
+  void set_seed(int memfd) { seed_ = memfd; }
+
+  void add_polls(std::vector<pollfd>& polls) const;
+  /// Messages, deaths, deadlines, the next pass: whatever is due at `now` (boot time).
+  void turn(Nanoseconds now);
+  /// When turn() is due again even if no descriptor is ready.
+  [[nodiscard]] Nanoseconds next_turn() const;
+
+  /// Asks the prober to end and starts no other.
+  void begin_stop();
+  /// SIGKILL for whatever is left.
+  void force_stop();
+  [[nodiscard]] bool stopped() const { return !prober_.child.running() && dying_.empty(); }
+  /// Names what could not be ended: "unkillable prober 4711 (started at tick 123)"; records it.
+  std::vector<std::string> abandon_all();
+
+  /// Fills the fields of `status` that are about probers.
+  void describe(SupervisorStatus& status) const;
+  [[nodiscard]] bool reported() const { return reported_; }
+
+ private:
+  enum class State { starting, idle, passing };
+  struct Prober {
+    Child child;
+    State state = State::starting;
+    Nanoseconds started{0};
+    std::optional<Nanoseconds> deadline;  ///< of the phase; nothing: idle
+    std::string phase;
+  };
+  struct Dying {
+    Child child;
+    Nanoseconds killed{0};
+    bool signalled = false;  ///< SIGKILL is pending: it cannot act any more
+    std::string phase;
+  };
+
+  void start(Nanoseconds now);
+  void order_pass(Nanoseconds now);
+  void take_messages(Nanoseconds now);
+  void take(Received received, Nanoseconds now);
+  void notice_death(Nanoseconds now);
+  void enforce_deadline(Nanoseconds now);
+  void bury_dying(Nanoseconds now);
+  void bury_lost();
+  void write_record();
+  [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size() + earlier_left_; }
+  [[nodiscard]] bool may_act() const;
+
+  Spawn spawn_;
+  Logger& log_;
+  std::string record_path_;
+  ProberKeeperEvents events_;
+  Settings settings_;
+  int seed_ = -1;
+  Prober prober_;
+  std::vector<Dying> dying_;        ///< killed, not yet dead, not yet given up
+  std::vector<Child> lost_;         ///< given up
+  std::vector<ProcessId> earlier_;  ///< given up by earlier services
+  std::size_t earlier_left_ = 0;    ///< of them, how many the prober still found
+  std::uint64_t lost_total_ = 0;
+  std::uint64_t pass_ = 0;
+  Nanoseconds next_pass_{0};
+  Nanoseconds next_start_{0};
+  RestartDelay delay_;
+  ProcessUsage usage_;
+  bool blind_ = true;
+  bool at_cap_ = false;
+  bool reported_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace defused

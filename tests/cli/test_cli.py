@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real binary by table: command line, exit code, and what it says. One sentence for each bad input."""
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+from daemon import DEFUSED, SLOW, Daemon  # noqa: E402
+
+NOBODY = 65534
+
+
+def call(*arguments, user=None, timeout=20):
+    return subprocess.run([DEFUSED, *arguments], capture_output=True, text=True, timeout=timeout * SLOW, check=False, user=user,
+                          group=user, extra_groups=[] if user else None, stdin=subprocess.DEVNULL)
+
+
+class CommandLine(unittest.TestCase):
+    # arguments, exit code, a part of stdout, a part of stderr
+    TABLE = [
+        (["--help"], 0, "scan", ""),
+        (["scan", "--help"], 0, "--json", ""),
+        (["version"], 0, "defused 0.", ""),
+        ([], 2, "", "subcommand"),
+        (["scna"], 2, "", "scna"),
+        (["scan", "--jsno"], 2, "", "--jsno"),
+        (["scan", "--samples", "1"], 2, "", "samples"),
+        (["scan", "--every", "5"], 2, "", "duration"),
+        (["scan", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
+        (["run", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
+        (["run", "extra"], 2, "", "extra"),
+    ]
+
+    def test_table(self):
+        for arguments, code, out, err in self.TABLE:
+            with self.subTest(arguments=arguments):
+                done = call(*arguments)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(out, done.stdout)
+                self.assertIn(err, done.stderr)
+                self.assertLessEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def test_not_root(self):
+        for arguments in (["scan"], ["run"]):
+            with self.subTest(arguments=arguments):
+                done = call(*arguments, user=NOBODY)
+                self.assertEqual(done.returncode, 3)
+                self.assertIn("root", done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def test_scan_json(self):
+        report = json.loads(call("scan", "--json", "--samples", "2").stdout)
+        self.assertEqual(report["schema"], "defused.report/v1")
+        for key in ("scanned_at", "host", "kernel", "blind", "gaps", "pid_namespaces", "stuck_exits", "connections"):
+            self.assertIn(key, report)
+
+    def test_scan_into_a_full_device(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([DEFUSED, "scan"], stdout=full, stderr=subprocess.PIPE, timeout=20 * SLOW, check=False)
+        self.assertEqual(done.returncode, 1)
+
+    def test_scan_without_fusectl_says_how_to_mount_it(self):
+        done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                               'umount -l /sys/fs/fuse/connections 2>/dev/null; exec "$@"', "sh", DEFUSED, "scan"],
+                              capture_output=True, text=True, timeout=20 * SLOW, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("mount -t fusectl fusectl /sys/fs/fuse/connections", done.stdout)
+
+
+class Configuration(unittest.TestCase):
+    # text of the file, a part of the one sentence
+    TABLE = [
+        ("{", "syntax error"),
+        ("[]", "object"),
+        ('{"intervall": "5s"}', 'did you mean "interval"'),
+        ('{"detect": {"stuck_aftr": "5s"}}', 'did you mean "detect.stuck_after"'),
+        ('{"interval": 5}', "duration"),
+        ('{"interval": "1ms"}', "100ms"),
+        ('{"mode": "kill"}', "observe"),
+        ('{"mode": "observe", "mode": "enforce"}', "twice"),
+        ('{"web": {"listen_addresses": ["nowhere"]}}', "HOST:PORT"),
+        ('{"remedy": {"min_samples": 0}}', "min_samples"),
+        ('{"state_directory": "relative"}', "state_directory"),
+    ]
+
+    def test_table(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "defused.json")
+            for text, sentence in self.TABLE:
+                with self.subTest(text=text):
+                    with open(path, "w", encoding="utf-8") as file:
+                        file.write(text)
+                    done = call("run", "--config", path)
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(path, done.stderr)
+                    self.assertIn(sentence, done.stderr)
+                    self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def test_port_in_use(self):
+        with socket.socket() as taken, tempfile.TemporaryDirectory() as directory:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            path = os.path.join(directory, "defused.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"state_directory": directory + "/state", "runtime_directory": directory + "/run"}, file)
+            done = call("run", "--config", path, "--web.listen-address", address)
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn(address, done.stderr)
+            self.assertIn("in use", done.stderr)
+
+    def test_a_second_daemon_in_the_same_runtime_directory(self):
+        with Daemon() as daemon:
+            done = call("run", "--config", daemon.config)
+            self.assertEqual(done.returncode, 5, done.stderr)
+            self.assertIn(daemon.settings["runtime_directory"], done.stderr)
+            self.assertEqual(daemon.get("/-/healthy")[0], 200)
+
+    def test_the_shipped_configuration_runs(self):
+        shipped = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "config", "defused.json")
+        done = call("scan", "--samples", "2", "--config", os.path.realpath(shipped))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
