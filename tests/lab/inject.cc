@@ -25,8 +25,8 @@ InjectResult failed(const std::string& what) { return {true, what + ": " + std::
 bool copy(pid_t pid, unsigned long address, void* ours, std::size_t size, bool write) {
   iovec local{ours, size};
   iovec remote{reinterpret_cast<void*>(address), size};  // NOLINT(performance-no-int-to-ptr): an address over there
-  const ssize_t done = write ? process_vm_writev(pid, &local, 1, &remote, 1, 0)
-                             : process_vm_readv(pid, &local, 1, &remote, 1, 0);
+  const ssize_t done =
+      write ? process_vm_writev(pid, &local, 1, &remote, 1, 0) : process_vm_readv(pid, &local, 1, &remote, 1, 0);
   return done == static_cast<ssize_t>(size);
 }
 

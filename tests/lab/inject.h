@@ -16,8 +16,8 @@ struct InjectResult {
   std::optional<long> result;  ///< what openat returned (negative errno), where it was waited for
 };
 
-/// Lets `pid` open `path` for reading. With `wait` its own work goes on afterwards as if nothing had happened, a returned
-/// descriptor stays open in it; without, it is let go into the call and not looked at again.
+/// Lets `pid` open `path` for reading. With `wait` its own work goes on afterwards as if nothing had happened, a
+/// returned descriptor stays open in it; without, it is let go into the call and not looked at again.
 InjectResult inject_open(pid_t pid, const std::string& path, bool wait);
 
 }  // namespace lab

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fusectl/fuse_root.h"
 
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <catch2/catch.hpp>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -277,31 +272,6 @@ TEST_CASE("Nothing there, or no directory") {
   CHECK(FuseRoot::open(tree.path("file").string()).error().kind == ErrorKind::io);
   FusectlAborter aborter(tree.path("nothing").string());
   CHECK(aborter.open(ConnectionId{40}, 1).error().kind == ErrorKind::gone);
-}
-
-TEST_CASE("A real fusectl mount is accepted, and only while it is mounted") {
-  const Tree tree;
-  const std::string path = tree.path().string();
-  // In a mount namespace of our own: nothing is left behind, however this test ends.
-  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-      mount("fusectl", path.c_str(), "fusectl", 0, nullptr) != 0) {
-    WARN("not tried: fusectl cannot be mounted here: " << std::strerror(errno));
-    return;
-  }
-  const auto root = FuseRoot::open(path);
-  const bool accepted = root.has_value();
-  Gaps gaps;
-  const auto samples = accepted ? root->read_connections(gaps) : std::vector<ConnectionSample>{};
-  const auto armed = accepted ? root->open_abort(ConnectionId{4'294'967'295U}, 1)
-                              : Result<std::unique_ptr<ArmedAbort>>(fail(ErrorKind::io, "not opened"));
-  REQUIRE(umount2(path.c_str(), MNT_DETACH) == 0);
-  CHECK(accepted);
-  CHECK(gaps.empty());
-  CHECK(std::all_of(samples.begin(), samples.end(),
-                    [](const auto& it) { return it.waiting && it.directory_inode != 0; }));
-  REQUIRE_FALSE(armed);
-  CHECK(armed.error().kind == ErrorKind::gone);
-  CHECK(FuseRoot::open(path).error().kind == ErrorKind::unsupported);
 }
 
 }  // namespace defused

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The situations, seen from inside: what the init of the lab's namespaces does until it is killed.
+#pragma once
+
+#include <string>
+
+namespace lab {
+
+struct Options {
+  std::string form;
+  std::string fstype = "ndrive";
+  std::string source = "ndrive";
+  std::string comm;
+  std::string mount_point;
+  int seconds = 120;
+};
+
+struct Pipes {
+  int ready = -1;    ///< one byte is written once the situation can be sprung
+  int command = -1;  ///< healthy: a byte asks the client to read again
+  int answer = -1;   ///< healthy: 'k' read well, 'f' failed
+};
+
+/// Runs as PID 1 of the new namespaces. Never returns.
+[[noreturn]] void run_init(const Options& options, const Pipes& pipes);
+
+/// tar_pit: runs as an ordinary process of the host.
+[[noreturn]] void run_tar_pit(const Options& options, const Pipes& pipes);
+
+}  // namespace lab
