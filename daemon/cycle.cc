@@ -43,6 +43,13 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       audit_(settings_.state_directory),
       host_(host_name()) {
   init_counters(memory_.counters);
+  if (sources_.capture) return;
+  auto reader = FileReader::load();
+  if (reader) {
+    file_reader_ = *std::move(reader);
+  } else {
+    blindness_ = reader.error().message;
+  }
 }
 
 void Cycle::seed(Memory memory) {
@@ -83,7 +90,20 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot) {
   if (!needs_surroundings(snapshot)) return {};
   announce("surroundings", limits_.surroundings_budget + 2 * limits_.hazard_budget + kMargin);
   snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
+  announce("open files", settings_.pass_deadline);
+  read_open_files(snapshot);
   return {};
+}
+
+// The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.
+void Cycle::read_open_files(Snapshot& snapshot) {
+  if (!file_reader_) return;
+  const auto files = file_reader_->read();
+  if (!files) {
+    add_gap(snapshot.gaps, "bpf", files.error().kind);
+  } else if (!merge_open_files(*files, snapshot.processes, *snapshot.surroundings)) {
+    add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);
+  }
 }
 
 std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) const {
@@ -115,6 +135,7 @@ PassResult Cycle::run(bool may_act) {
   Detection detection = detect(snapshot_, memory_.history, settings_.detect);
   report.findings = std::move(detection.findings);
   report.decisions = decide_on(report.findings, may_act);
+  if (!file_reader_ && !sources_.capture) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "bpf/file_reader.h"
 #include "model/history.h"
 #include "model/settings.h"
 #include "procfs/proc_root.h"
@@ -22,7 +23,7 @@ namespace defused {
 struct CycleSources {
   std::string proc_path = "/proc";
   std::string fusectl_path = "/sys/fs/fuse/connections";
-  bool capture = false;  ///< the fusectl path is a copy: its file-system type is not checked
+  bool capture = false;  ///< a copy of another moment: no file-system type is checked, this kernel is not asked
   OwnProcesses own;
   ReadHook hook;
 };
@@ -56,6 +57,7 @@ class Cycle {
   /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE.
   Result<void> read_snapshot(Snapshot& snapshot);
   void read_connections(Snapshot& snapshot);
+  void read_open_files(Snapshot& snapshot);
   [[nodiscard]] std::vector<Decision> decide_on(const Findings& findings, bool may_act) const;
   void account(const Report& report);
   void act(PassResult& pass);
@@ -69,6 +71,8 @@ class Cycle {
   ProcRoot proc_;
   ReadLimits limits_;
   KernelFacts kernel_;
+  std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone, for the reason in blindness_
+  std::string blindness_;
   AuditFile audit_;
   std::string host_;
   Memory memory_;

@@ -24,6 +24,7 @@ class Probe {
       Message order;
       order.type = MessageType::start_pass;
       order.pass = i + 1;
+      order.may_act = 1;  // nothing will: the mode is observe; but no earlier prober is in the way either
       deadline_ = clock_.now().boottime + settings_.pass_deadline;
       step_ = "processes";
       if (!send_message(child_.channel.get(), order) || !wait_for_pass(order.pass)) return end();

@@ -94,7 +94,7 @@ Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, Conne
     return answer;
   }
   if (!around.holders_complete || !processes_complete(snapshot)) return answer;
-  if (snapshot.kernel.fdinfo_names_connection) {
+  if (snapshot.kernel.fdinfo_names_connection || around.exact) {
     answer.state = answer.servers.empty() ? ServerState::none : ServerState::dying;
     answer.evidence = Evidence::proven;
   } else if (around.viewers_complete && others_explain_all(around, tree, connection)) {
@@ -104,12 +104,19 @@ Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, Conne
   return answer;
 }
 
-std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree& tree, const std::set<int>& mount_ids) {
-  return static_cast<std::uint32_t>(std::count_if(around.users.begin(), around.users.end(), [&](const FileUser& user) {
-    const bool uses =
-        std::any_of(user.mount_ids.begin(), user.mount_ids.end(), [&](int id) { return mount_ids.count(id) > 0; });
-    return uses && tree.is_alive_outside(user.pid);
-  }));
+// Distinct processes: one may be told twice, by its mounts and by the kernel.
+std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree& tree,
+                                  const ConnectionFinding& connection) {
+  const std::set<int> mount_ids(connection.mount_ids.begin(), connection.mount_ids.end());
+  std::set<pid_t> users;
+  for (const FileUser& user : around.users) {
+    const auto& told = user.connections;
+    const bool uses = std::find(told.begin(), told.end(), connection.id) != told.end() ||
+                      std::any_of(user.mount_ids.begin(), user.mount_ids.end(),
+                                  [&](int id) { return mount_ids.count(id) > 0; });
+    if (uses && tree.is_alive_outside(user.pid)) users.insert(user.pid);
+  }
+  return static_cast<std::uint32_t>(users.size());
 }
 
 bool sees(const Viewer& viewer, ConnectionId connection) {
@@ -130,11 +137,10 @@ void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, ConnectionFin
   }
   const bool all_seen = processes_complete(snapshot);
   if (around.viewers_complete && all_seen) finding.outside_viewers = viewers;
-  // Files open on a mount that is in no table cannot be told from files elsewhere.
-  const bool mounted = !finding.mount_ids.empty();
-  if (around.users_complete && around.viewers_complete && all_seen && mounted) {
-    const std::set<int> mount_ids(finding.mount_ids.begin(), finding.mount_ids.end());
-    finding.outside_users = count_outside_users(around, tree, mount_ids);
+  // By mount ids alone, files open on a mount that is in no table cannot be told from files elsewhere.
+  const bool told_by_mounts = around.viewers_complete && !finding.mount_ids.empty();
+  if (around.users_complete && all_seen && (around.exact || told_by_mounts)) {
+    finding.outside_users = count_outside_users(around, tree, finding);
   }
 }
 

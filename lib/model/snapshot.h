@@ -116,7 +116,8 @@ struct DeviceHolder {
 /// One process with files open on mounts; mount ids are unique on the host, whatever the namespace.
 struct FileUser {
   pid_t pid = 0;
-  std::vector<int> mount_ids;  ///< distinct, sorted; FUSE mounts only
+  std::vector<int> mount_ids;             ///< distinct, sorted; FUSE mounts only
+  std::vector<ConnectionId> connections;  ///< the same as connections, where the kernel itself was asked (lib/bpf)
 };
 
 /// A mount namespace with live processes (as seen from one of them), told apart by the id of its first mount.
@@ -130,6 +131,7 @@ struct Surroundings {
   std::vector<DeviceHolder> holders;
   std::vector<FileUser> users;
   std::vector<Viewer> viewers;
+  bool exact = false;            ///< the kernel itself was asked (lib/bpf): holders and users are known, not inferred
   bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;
   bool viewers_complete = true;

@@ -152,7 +152,7 @@ TEST_CASE("init itself blocked: the server is PID 1") {
     s.processes[1].threads = 2;
     s.processes[2] = brief(101, 100, 1, 2, 'S', true);  // an ordinary member, alive and not told to die
     s.surroundings->viewers.push_back(Viewer{{101}, MountTable{{mount(66, kWedged)}, true, false, {}}});
-    s.surroundings->users.push_back(FileUser{101, {66}});
+    s.surroundings->users.push_back(FileUser{101, {66}, {}});
   };
   SECTION("its members are neither users nor viewers") {
     const Findings findings = judge(change);
@@ -348,7 +348,7 @@ TEST_CASE("who would be hurt") {
   SECTION("a user outside") {
     const Findings findings = judge([&](Snapshot& s) {
       outsider(s);
-      s.surroundings->users = {FileUser{200, {66}}};
+      s.surroundings->users = {FileUser{200, {66}, {}}};
     });
     CHECK(findings.connections[0].outside_users == 1U);
   }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// FileReader: who holds /dev/fuse of which connection and who has files open on one, from the kernel itself (BPF
+// iterator, Linux 5.8 with BTF), beside what /proc says: it needs no ptrace right over the processes and takes none of
+// their locks. Needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before 5.8). Optional: without it /proc serves alone. One
+// thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "model/snapshot.h"
+
+namespace defused {
+
+struct OpenFuseFile {
+  pid_t pid = 0;
+  bool device = false;      ///< an open /dev/fuse; else a file on FUSE
+  ConnectionId connection;  ///< 0 for a device that is not mounted yet
+};
+
+class FileReader {
+ public:
+  /// Loads the program. unsupported: built without BPF, or no BTF; denied; io. One sentence that says why.
+  static Result<std::unique_ptr<FileReader>> load();
+  FileReader() = default;
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+  virtual ~FileReader() = default;
+
+  /// All open FUSE files of all processes. It opens /dev/fuse itself for the time of the reading and expects to see
+  /// that: malformed where it does not, so that a reader that is blind is never taken for one that saw nothing.
+  virtual Result<std::vector<OpenFuseFile>> read() = 0;
+};
+
+/// Puts what `files` says beside what /proc said in `around`: the union of both, complete and exact, unless /proc saw a
+/// holder that `files` does not have (then `around` stays as it is and false is returned). `own` processes are left
+/// out.
+bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<ProcessBrief>& processes,
+                      Surroundings& around);
+
+}  // namespace defused

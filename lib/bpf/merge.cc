@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "bpf/file_reader.h"
+
+namespace defused {
+
+namespace {
+
+struct Seen {
+  std::vector<ConnectionId> devices;  // one entry per descriptor that is mounted
+  std::uint32_t device_count = 0;     // mounted or not
+  std::set<ConnectionId> files;
+};
+
+using SeenByProcess = std::map<pid_t, Seen>;
+
+SeenByProcess group(const std::vector<OpenFuseFile>& files) {
+  SeenByProcess seen;
+  for (const OpenFuseFile& file : files) {
+    Seen& process = seen[file.pid];
+    if (!file.device) {
+      process.files.insert(file.connection);
+      continue;
+    }
+    ++process.device_count;
+    if (file.connection.kernel_dev != 0) process.devices.push_back(file.connection);
+  }
+  return seen;
+}
+
+// Whatever /proc saw, the kernel must have as well; descriptors come and go between the two readings, so only a process
+// that has none at all any more contradicts.
+bool covers(const SeenByProcess& seen, const DeviceHolder& holder) {
+  const auto found = seen.find(holder.pid);
+  return found != seen.end() && found->second.device_count > 0;
+}
+
+}  // namespace
+
+bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<ProcessBrief>& processes,
+                      Surroundings& around) {
+  const SeenByProcess seen = group(files);
+  if (!std::all_of(around.holders.begin(), around.holders.end(),
+                   [&](const DeviceHolder& holder) { return covers(seen, holder); })) {
+    return false;
+  }
+  std::map<pid_t, const ProcessBrief*> briefs;
+  for (const ProcessBrief& process : processes) briefs[process.pid] = &process;
+  for (const auto& [pid, process] : seen) {
+    if (process.devices.empty()) continue;
+    auto known = std::find_if(around.holders.begin(), around.holders.end(),
+                              [pid = pid](const DeviceHolder& holder) { return holder.pid == pid; });
+    if (known == around.holders.end()) {
+      const auto brief = briefs.find(pid);
+      DeviceHolder added;
+      added.pid = pid;
+      if (brief != briefs.end()) added.name = brief->second->name;
+      known = around.holders.insert(around.holders.end(), std::move(added));
+    }
+    for (const ConnectionId id : process.devices) {
+      auto& held = known->connections;
+      if (std::find(held.begin(), held.end(), id) == held.end()) held.push_back(id);
+    }
+  }
+  for (const auto& [pid, process] : seen) {
+    if (!process.files.empty()) around.users.push_back({pid, {}, {process.files.begin(), process.files.end()}});
+  }
+  around.exact = true;
+  around.holders_complete = true;
+  around.users_complete = true;
+  return true;
+}
+
+}  // namespace defused

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// What the task_file iterator writes, record after record: the wire form between kernel and reader.
+#pragma once
+
+#define TASK_FILE_DEVICE 1u  /* an open /dev/fuse; connection 0: not mounted yet */
+#define TASK_FILE_ON_FUSE 2u /* an open file whose superblock is FUSE */
+
+struct task_file_record {
+  unsigned int tgid;
+  unsigned int kind;
+  unsigned int connection; /* dev_t as the kernel has it: (major << 20) | minor */
+};
