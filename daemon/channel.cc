@@ -113,6 +113,11 @@ Result<UniqueFd> make_sealed_memfd(const char* name, const std::vector<std::uint
   return memfd;
 }
 
+std::uint64_t identify_memfd(int descriptor) {
+  struct stat status {};
+  return fstat(descriptor, &status) == 0 ? static_cast<std::uint64_t>(status.st_ino) : 0;
+}
+
 Result<std::vector<std::uint8_t>> read_memfd(int descriptor) {
   struct stat status {};
   if (fstat(descriptor, &status) < 0) return fail_errno(errno, "fstat of a memfd");

@@ -64,6 +64,9 @@ Result<std::optional<Received>> receive_message(int channel, bool wait);
 /// A sealed memfd (F_SEAL_WRITE|SHRINK|GROW|SEAL) with `bytes`.
 Result<UniqueFd> make_sealed_memfd(const char* name, const std::vector<std::uint8_t>& bytes);
 
+/// Tells one memfd from another while both exist (its inode); 0 where that cannot be told.
+std::uint64_t identify_memfd(int descriptor);
+
 /// The whole content of a memfd made by make_sealed_memfd, read with pread (the offset is shared between processes).
 Result<std::vector<std::uint8_t>> read_memfd(int descriptor);
 

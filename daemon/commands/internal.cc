@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hidden commands that `run` and the one-shot commands start of their own binary.
 #include "daemon/commands/commands.h"
+#include "daemon/front.h"
 #include "daemon/prober.h"
 #include "daemon/spawn.h"
 
@@ -8,6 +9,10 @@ namespace defused {
 
 int internal_prober_command(const InternalProberOptions& options) {
   return run_prober(adopt_channel("defused-prober"), ProberOptions{parse_lost(options.lost)});
+}
+
+int internal_front_command(const InternalFrontOptions& /*options*/) {
+  return run_front(adopt_channel("defused-front"));
 }
 
 }  // namespace defused

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "exporters/http/pages.h"
+#include "model/codec.h"
+
+namespace defused {
+
+namespace {
+
+constexpr const char* kHead = R"(<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="15"><title>defused</title><style>
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
+.good,.bad{padding:.6rem 1rem;border-radius:.4rem;font-weight:600}
+.good{background:#1a7f3722;border:1px solid #1a7f37}.bad{background:#cf222e22;border:1px solid #cf222e}
+section{border:1px solid #8886;border-radius:.4rem;padding:.2rem 1rem 1rem;margin:1rem 0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}
+dt{opacity:.7}dd{margin:0;overflow-wrap:anywhere}
+pre{overflow-x:auto;padding:.6rem;background:#8882;border-radius:.3rem}mark{background:#d2992266;color:inherit}
+table{border-collapse:collapse;width:100%;display:block;overflow-x:auto}td,th{text-align:left;padding:.2rem .8rem .2rem 0}
+@media(max-width:35rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
+</style></head><body>
+<h1>defused</h1>
+)";
+
+std::string text_of(auto word) { return std::string(to_string(word)); }
+
+std::string render_seconds(Nanoseconds age) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(age).count()) + " s";
+}
+
+// An item of a description list. `value` is HTML already.
+void add_item(std::string& page, const char* term, const std::string& value) {
+  page += std::string("<dt>") + term + "</dt><dd>" + value + "</dd>\n";
+}
+
+std::string join_ids(const std::vector<ConnectionId>& ids) {
+  std::string out;
+  for (const ConnectionId id : ids) out += (out.empty() ? "" : ", ") + std::to_string(id.kernel_dev);
+  return out;
+}
+
+// Frames that tell what a thread waits for.
+bool is_telling(const std::string& frame) {
+  return frame.find("fuse") != std::string::npos || frame == "request_wait_answer" || frame == "do_exit";
+}
+
+void add_stack(std::string& page, const BlockedThread& thread) {
+  page += "<pre>";
+  for (const std::string& frame : thread.stack) {
+    const std::string name = escape_html(frame);
+    page += is_telling(frame) ? "<mark>" + name + "</mark>\n" : name + "\n";
+  }
+  page += "</pre>\n";
+}
+
+void add_thread(std::string& page, const BlockedThread& thread) {
+  std::string waits = "thread " + std::to_string(thread.id.tid) + " of process " + std::to_string(thread.pid) + " (" +
+                      escape_html(thread.comm) + ") waits in " + text_of(thread.wait_class);
+  if (thread.connection) waits += " on connection " + std::to_string(thread.connection->kernel_dev);
+  waits += ", " + text_of(thread.attribution) + ", for " + render_seconds(thread.blocked_for);
+  page += "<p>" + waits + "</p>\n";
+  add_stack(page, thread);
+}
+
+std::string describe_decision(const Decision& decision) {
+  std::string out = text_of(decision.action);
+  for (std::size_t i = 0; i < decision.reasons.size(); ++i)
+    out += (i == 0 ? ": " : ", ") + text_of(decision.reasons[i]);
+  return out;
+}
+
+void add_namespace(std::string& page, const NamespaceFinding& finding, const Decision* decision) {
+  page += "<section><h2>PID namespace " + std::to_string(finding.id.inode) + "</h2>\n<dl>\n";
+  if (finding.container) {
+    add_item(page, "container", escape_html(finding.container->runtime + " " + finding.container->id));
+    if (!finding.container->pod_uid.empty()) add_item(page, "pod", escape_html(finding.container->pod_uid));
+  }
+  add_item(page, "init",
+           std::to_string(finding.init.pid) + " (" + escape_html(finding.init_comm) + "), " + text_of(finding.state));
+  add_item(page, "stuck since", format_wall_time(finding.since) + " (" + render_seconds(finding.stuck_for) + ")");
+  add_item(page, "verdict", text_of(finding.verdict) + ", evidence " + text_of(finding.evidence));
+  if (!finding.connections.empty()) add_item(page, "connections", join_ids(finding.connections));
+  if (decision != nullptr) add_item(page, "decision", describe_decision(*decision));
+  page += "</dl>\n";
+  for (const BlockedThread& thread : finding.blocked_threads) add_thread(page, thread);
+  page += "</section>\n";
+}
+
+void add_connections(std::string& page, const View& view, const std::vector<ConnectionFinding>& connections) {
+  if (connections.empty()) return;
+  constexpr std::size_t kMost = 200;
+  page += "<h2>FUSE connections (" + std::to_string(connections.size()) +
+          ")</h2><table><tr><th>id</th><th>type</th><th>source</th><th>waiting</th><th>server</th></tr>\n";
+  for (std::size_t i = 0; i < connections.size() && i < kMost; ++i) {
+    const ConnectionFinding& connection = connections[i];
+    page += "<tr><td>" + std::to_string(connection.id.kernel_dev) + "</td><td>" + escape_html(connection.fstype) +
+            "</td><td>" + escape_html(expose_source(connection.source, view.settings.expose_source)) + "</td><td>" +
+            std::to_string(connection.waiting) + "</td><td>" + text_of(connection.server_state) + "</td></tr>\n";
+  }
+  page += "</table>\n";
+}
+
+void add_blindness(std::string& page, const View& view, const Report& report) {
+  if (!report.blind.empty()) {
+    page += "<h2>What cannot be seen</h2><ul>\n";
+    for (const std::string& what : report.blind) page += "<li>" + escape_html(what) + "</li>\n";
+    page += "</ul>\n";
+  }
+  if (view.supervisor.lost_probers_left > 0) {
+    page += "<p>" + std::to_string(view.supervisor.lost_probers_left) +
+            " probers could not be killed and were left behind.</p>\n";
+  }
+}
+
+void add_report(std::string& page, const View& view, const Report& report) {
+  const auto& namespaces = report.findings.namespaces;
+  const auto stuck =
+      std::count_if(namespaces.begin(), namespaces.end(), [](const auto& finding) { return finding.stuck; });
+  if (stuck == 0) {
+    page += "<p class=\"good\">No PID namespace is stuck.</p>\n";
+  } else {
+    page += "<p class=\"bad\">" + std::to_string(stuck) + (stuck == 1 ? " PID namespace is" : " PID namespaces are") +
+            " stuck.</p>\n";
+  }
+  page += "<p>Host " + escape_html(report.host) + ", Linux " + escape_html(report.kernel.release) + ", mode " +
+          text_of(report.mode) + ". Last pass " + format_wall_time(report.scanned_at) + ", " +
+          std::to_string(report.pid_namespace_count) + " PID namespaces.</p>\n";
+  for (std::size_t i = 0; i < namespaces.size(); ++i) {
+    if (namespaces[i].stuck)
+      add_namespace(page, namespaces[i], i < report.decisions.size() ? &report.decisions[i] : nullptr);
+  }
+  for (const StuckExit& exit : report.findings.stuck_exits) {
+    page += "<section><h2>Stuck exit outside of any dying PID namespace</h2>\n";
+    add_thread(page, exit.thread);
+    page += "</section>\n";
+  }
+  add_connections(page, view, report.findings.connections);
+  add_blindness(page, view, report);
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+std::string render_status_page(const View& view) {
+  std::string page = kHead;
+  if (const std::string reason = why_not_ready(view); !reason.empty()) {
+    page += "<p class=\"bad\">What follows is not fresh: " + escape_html(reason) + ".</p>\n";
+  }
+  if (view.pass) add_report(page, view, view.pass->report);
+  page += "<p><a href=\"" + escape_html(view.settings.web.telemetry_path) +
+          "\">metrics</a> · <a href=\"/api/v1/report\">report</a> · <a href=\"/-/ready\">ready</a> · "
+          "<a href=\"/-/healthy\">healthy</a></p>\n</body></html>\n";
+  return page;
+}
+
+}  // namespace defused

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exporters/prometheus/catalogue.h"
+
+#include "exporters/prometheus/fill.h"
+
+namespace defused {
+
+namespace {
+
+constexpr auto kCounter = prometheus::MetricType::Counter;
+constexpr auto kGauge = prometheus::MetricType::Gauge;
+constexpr auto kHistogram = prometheus::MetricType::Histogram;
+
+}  // namespace
+
+// name, type, labels, help, meaning, example query, needs a pass, names objects, fill
+const std::vector<FamilyRow>& metric_catalogue() {
+  static const std::vector<FamilyRow> kRows = {
+      {"defused_build_info", kGauge, "version, revision, compiler", "Version of defused, always 1.",
+       "Which build answers.", "count by (version) (defused_build_info)", false, false, fill_build_info},
+      {"defused_scans_total", kCounter, "", "Passes over /proc that were finished.",
+       "Stands still when the daemon cannot look any more; goes on when a prober is replaced.",
+       "rate(defused_scans_total[5m])", true, false, fill_scans},
+      {"defused_scan_duration_seconds", kHistogram, "", "Time that one pass took.",
+       "From the first read to the report, without acting.",
+       "histogram_quantile(0.99, rate(defused_scan_duration_seconds_bucket[1h]))", true, false, fill_scan_duration},
+      {"defused_scan_failures_total", kCounter, "stage", "Passes in which a whole stage failed.",
+       "`processes`: /proc could not be listed.", "increase(defused_scan_failures_total[1h]) > 0", true, false,
+       fill_scan_failures},
+      {"defused_last_scan_timestamp_seconds", kGauge, "", "When the last pass began, Unix time.",
+       "Grows older while no prober finishes a pass.", "time() - defused_last_scan_timestamp_seconds > 60", true, false,
+       fill_last_scan},
+      {"defused_probers_lost_total", kCounter, "", "Probers that missed a deadline and could not be killed.",
+       "Each one is a process that the kernel holds; a reboot ends it.", "increase(defused_probers_lost_total[1d]) > 0",
+       false, false, fill_probers_lost},
+      {"defused_read_gaps_total", kCounter, "file, kind", "Reads that failed, by file and reason.",
+       "A gap is unknown, never none, and holds actions back. Processes that just ended are not counted.",
+       "topk(5, rate(defused_read_gaps_total[1h]))", true, false, fill_read_gaps},
+      {"defused_blind", kGauge, "what", "1 for what cannot be seen at all, else 0.",
+       "`fusectl`: not mounted. `stack`: kernel stacks are closed to us. `bpf`: /proc serves alone. `prober`: none is "
+       "running, or it does not answer. `processes`: /proc could not be listed.",
+       "defused_blind == 1", false, false, fill_blind},
+      {"defused_pid_namespaces", kGauge, "", "PID namespaces below the host's own.", "Living and dying ones.",
+       "defused_pid_namespaces", true, false, fill_pid_namespaces},
+      {"defused_dying_pid_namespaces", kGauge, "state", "PID namespaces whose init is exiting.",
+       "Most are gone with the next pass.", "defused_dying_pid_namespaces", true, false, fill_dying},
+      {"defused_stuck_pid_namespaces", kGauge, "wait_class, verdict",
+       "Dying PID namespaces with a blocked thread and no progress for detect.stuck_after.",
+       "What this daemon is for: a container that cannot die. Combinations appear as they occur.",
+       "sum by (wait_class) (defused_stuck_pid_namespaces{verdict=\"deadlocked\"}) > 0", true, false, fill_stuck},
+      {"defused_stuck_exits", kGauge, "wait_class, verdict", "Blocked threads in no dying PID namespace.",
+       "A process of the host, say. Never aborted automatically.", "defused_stuck_exits > 0", true, false,
+       fill_stuck_exits},
+      {"defused_stuck_pid_namespace_info", kGauge,
+       "pid_namespace, init_pid, container_id, runtime, pod_uid, wait_class, verdict, connection",
+       "One stuck PID namespace, always 1.", "`connection` names all that hold it, with commas between.",
+       "defused_stuck_pid_namespace_info * on (pid_namespace, instance) group_left "
+       "defused_stuck_pid_namespace_since_timestamp_seconds",
+       true, true, fill_stuck_info},
+      {"defused_stuck_pid_namespace_since_timestamp_seconds", kGauge, "pid_namespace",
+       "Since when it makes no progress, Unix time.", "From our own samples, or from the kernel's `sched` file.",
+       "time() - defused_stuck_pid_namespace_since_timestamp_seconds", true, true, fill_stuck_since},
+      {"defused_series_dropped_total", kCounter, "family", "Series beyond the cap of their family, counted per pass.",
+       "Stands above 0 only where more than 100 objects of a kind were stuck at once.",
+       "increase(defused_series_dropped_total[1h]) > 0", true, false, fill_dropped},
+      {"defused_fuse_connections", kGauge, "", "FUSE connections of this kernel.", "", "defused_fuse_connections", true,
+       false, fill_connections},
+      {"defused_fuse_waiting_requests", kGauge, "", "Requests that wait in all FUSE connections.",
+       "Queued, or read by a server and not answered.", "defused_fuse_waiting_requests", true, false, fill_waiting},
+      {"defused_fuse_connection_info", kGauge, "connection, fstype, source, server_state",
+       "One stuck, stalled or orphaned FUSE connection, always 1.",
+       "`source` is shown as `expose_source` allows: without user names, passwords and query parts by default.",
+       "defused_fuse_connection_info{server_state=\"none\"}", true, true, fill_connection_info},
+      {"defused_fuse_connection_waiting_requests", kGauge, "connection", "Requests that wait in this connection.", "",
+       "defused_fuse_connection_waiting_requests > 0", true, true, fill_connection_waiting},
+      {"defused_fuse_connection_stalled_since_timestamp_seconds", kGauge, "connection",
+       "Since when requests have waited in this connection without a pause, Unix time.", "",
+       "time() - defused_fuse_connection_stalled_since_timestamp_seconds > 300", true, true, fill_connection_stalled},
+      {"defused_fuse_orphaned_connections", kGauge, "",
+       "Connections mounted nowhere and held by nobody, with waiting requests.", "",
+       "defused_fuse_orphaned_connections > 0", true, false, fill_orphaned},
+      {"defused_remediation_mode", kGauge, "mode", "1 for the mode in force, else 0.", "",
+       "defused_remediation_mode == 1", true, false, fill_mode},
+      {"defused_holds", kGauge, "reason", "Stuck PID namespaces that are held back now, by gate.",
+       "One namespace may be held by several gates. Gates appear as they occur.", "defused_holds", true, false,
+       fill_holds},
+      {"defused_decisions_total", kCounter, "action", "Decisions about stuck PID namespaces, counted when they change.",
+       "In mode dry_run `abort` counts what would have been aborted.", "increase(defused_decisions_total[1d])", true,
+       false, fill_decisions},
+      {"defused_aborts_total", kCounter, "outcome", "Actions by what came of them.", "",
+       "increase(defused_aborts_total{outcome!=\"released\"}[1d]) > 0", true, false, fill_aborts},
+      {"defused_recovery_duration_seconds", kHistogram, "", "Time from stuck since to released.", "",
+       "histogram_quantile(0.5, rate(defused_recovery_duration_seconds_bucket[7d]))", true, false, fill_recovery},
+      {"defused_kernel_info", kGauge, "release, fuse_flush_waits", "The kernel, always 1.",
+       "`fuse_flush_waits`: whether an exiting thread waits for FLUSH, from the kernel's symbols.",
+       "count by (release) (defused_kernel_info{fuse_flush_waits=\"yes\"})", true, false, fill_kernel},
+      {"defused_kernel_fuse_request_timeout_seconds", kGauge, "",
+       "fs.fuse.max_request_timeout, or the default one; 0 is off.", "Absent before Linux 6.15.",
+       "defused_kernel_fuse_request_timeout_seconds == 0", true, false, fill_request_timeout},
+      {"defused_process_cpu_seconds_total", kCounter, "process", "CPU time of supervisor, prober and front.",
+       "Falls when a process is replaced.", "rate(defused_process_cpu_seconds_total[5m])", false, false, fill_cpu},
+      {"defused_process_resident_memory_bytes", kGauge, "process", "Resident memory.", "",
+       "sum(defused_process_resident_memory_bytes)", false, false, fill_memory},
+      {"defused_process_open_fds", kGauge, "process", "Open descriptors.", "", "defused_process_open_fds", false, false,
+       fill_descriptors},
+      {"defused_process_start_time_seconds", kGauge, "process", "When the process started, Unix time.", "",
+       "changes(defused_process_start_time_seconds[1h])", false, false, fill_start_time},
+  };
+  return kRows;
+}
+
+}  // namespace defused

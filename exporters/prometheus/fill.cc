@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exporters/prometheus/fill.h"
+
+#include <version.h>
+
+#include <algorithm>
+#include <set>
+
+#include "model/codec.h"
+
+namespace defused {
+
+namespace {
+
+std::string word(auto value) { return std::string(to_string(value)); }
+
+std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
+
+// Rows of counts by wait class and verdict, in the order of the words.
+using CountByWait = std::map<std::pair<WaitClass, Verdict>, std::uint64_t>;
+
+void add_counts(const CountByWait& counts, Samples& samples) {
+  for (const auto& [key, count] : counts) {
+    samples.add(static_cast<double>(count), {{"wait_class", word(key.first)}, {"verdict", word(key.second)}});
+  }
+}
+
+// Stuck, stalled or orphaned: the only ones that get series of their own.
+std::vector<const ConnectionFinding*> told_connections(const Scene& scene) {
+  std::set<ConnectionId> holding;
+  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
+    if (finding.stuck) holding.insert(finding.connections.begin(), finding.connections.end());
+  }
+  std::vector<const ConnectionFinding*> told;
+  for (const ConnectionFinding& connection : scene.report->findings.connections) {
+    const bool stalled = connection.waiting_since &&
+                         scene.report->scanned_at - *connection.waiting_since >= scene.view.settings.detect.stuck_after;
+    if (stalled || connection.orphaned || holding.count(connection.id) > 0) told.push_back(&connection);
+  }
+  return told;
+}
+
+void add_for_processes(const Scene& scene, Samples& samples, double (*value)(const ProcessUsage&)) {
+  samples.add(value(scene.view.supervisor.supervisor), {{"process", "supervisor"}});
+  samples.add(value(scene.view.supervisor.prober), {{"process", "prober"}});
+  samples.add(value(scene.view.front), {{"process", "front"}});
+}
+
+}  // namespace
+
+void fill_build_info(const Scene& /*scene*/, Samples& samples) {
+  samples.add(1, {{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}});
+}
+
+void fill_scans(const Scene& scene, Samples& samples) {
+  samples.add(static_cast<double>(scene.memory->counters.scans));
+}
+
+void fill_scan_duration(const Scene& scene, Samples& samples) {
+  samples.add_histogram(scene.memory->counters.scan_duration);
+}
+
+void fill_scan_failures(const Scene& scene, Samples& samples) {
+  for (const auto& [stage, count] : scene.memory->counters.scan_failures) {
+    samples.add(static_cast<double>(count), {{"stage", stage}});
+  }
+}
+
+void fill_last_scan(const Scene& scene, Samples& samples) { samples.add(to_seconds(scene.report->scanned_at)); }
+
+void fill_probers_lost(const Scene& scene, Samples& samples) {
+  samples.add(static_cast<double>(scene.view.supervisor.probers_lost));
+}
+
+void fill_read_gaps(const Scene& scene, Samples& samples) {
+  for (const auto& [key, count] : scene.memory->counters.read_gaps) {
+    samples.add(static_cast<double>(count), {{"file", key.first}, {"kind", key.second}});
+  }
+}
+
+void fill_blind(const Scene& scene, Samples& samples) {
+  std::set<std::string> all = {"bpf", "fusectl", "processes", "stack"};
+  std::set<std::string> blind;
+  if (scene.report != nullptr) blind.insert(scene.report->blind.begin(), scene.report->blind.end());
+  all.insert(blind.begin(), blind.end());
+  const bool no_prober = scene.view.supervisor.prober_blind != 0 || scene.report == nullptr;
+  samples.add(no_prober ? 1 : 0, {{"what", "prober"}});
+  for (const std::string& what : all) samples.add(blind.count(what) > 0 ? 1 : 0, {{"what", what}});
+}
+
+void fill_pid_namespaces(const Scene& scene, Samples& samples) { samples.add(scene.report->pid_namespace_count); }
+
+void fill_dying(const Scene& scene, Samples& samples) {
+  for (const DyingState state : AllWords<DyingState>::values) {
+    const auto& all = scene.report->findings.namespaces;
+    const auto count =
+        std::count_if(all.begin(), all.end(), [&](const auto& finding) { return finding.state == state; });
+    samples.add(static_cast<double>(count), {{"state", word(state)}});
+  }
+}
+
+void fill_stuck(const Scene& scene, Samples& samples) {
+  CountByWait counts;
+  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
+    if (finding.stuck) ++counts[{finding.wait_class, finding.verdict}];
+  }
+  add_counts(counts, samples);
+}
+
+void fill_stuck_exits(const Scene& scene, Samples& samples) {
+  CountByWait counts;
+  for (const StuckExit& exit : scene.report->findings.stuck_exits) {
+    ++counts[{exit.thread.wait_class, exit.thread.verdict}];
+  }
+  add_counts(counts, samples);
+}
+
+void fill_stuck_info(const Scene& scene, Samples& samples) {
+  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
+    if (!finding.stuck) continue;
+    std::string connections;
+    for (const ConnectionId id : finding.connections) connections += (connections.empty() ? "" : ",") + number(id);
+    const Container container = finding.container.value_or(Container{});
+    samples.add(1, {{"pid_namespace", std::to_string(finding.id.inode)},
+                    {"init_pid", std::to_string(finding.init.pid)},
+                    {"container_id", container.id},
+                    {"runtime", container.runtime},
+                    {"pod_uid", container.pod_uid},
+                    {"wait_class", word(finding.wait_class)},
+                    {"verdict", word(finding.verdict)},
+                    {"connection", connections}});
+  }
+}
+
+void fill_stuck_since(const Scene& scene, Samples& samples) {
+  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
+    if (finding.stuck) samples.add(to_seconds(finding.since), {{"pid_namespace", std::to_string(finding.id.inode)}});
+  }
+}
+
+void fill_dropped(const Scene& scene, Samples& samples) {
+  for (const FamilyRow& row : metric_catalogue()) {
+    if (!row.names_objects) continue;
+    const auto found = scene.dropped.find(row.name);
+    samples.add(found == scene.dropped.end() ? 0 : static_cast<double>(found->second), {{"family", row.name}});
+  }
+}
+
+void fill_connections(const Scene& scene, Samples& samples) {
+  samples.add(static_cast<double>(scene.report->findings.connections.size()));
+}
+
+void fill_waiting(const Scene& scene, Samples& samples) {
+  std::uint64_t sum = 0;
+  for (const ConnectionFinding& connection : scene.report->findings.connections) sum += connection.waiting;
+  samples.add(static_cast<double>(sum));
+}
+
+void fill_connection_info(const Scene& scene, Samples& samples) {
+  for (const ConnectionFinding* connection : told_connections(scene)) {
+    samples.add(1, {{"connection", number(connection->id)},
+                    {"fstype", connection->fstype},
+                    {"source", expose_source(connection->source, scene.view.settings.expose_source)},
+                    {"server_state", word(connection->server_state)}});
+  }
+}
+
+void fill_connection_waiting(const Scene& scene, Samples& samples) {
+  for (const ConnectionFinding* connection : told_connections(scene)) {
+    samples.add(static_cast<double>(connection->waiting), {{"connection", number(connection->id)}});
+  }
+}
+
+void fill_connection_stalled(const Scene& scene, Samples& samples) {
+  for (const ConnectionFinding* connection : told_connections(scene)) {
+    if (!connection->waiting_since) continue;
+    samples.add(to_seconds(*connection->waiting_since), {{"connection", number(connection->id)}});
+  }
+}
+
+void fill_orphaned(const Scene& scene, Samples& samples) {
+  const auto& all = scene.report->findings.connections;
+  const auto count = std::count_if(all.begin(), all.end(), [](const auto& connection) { return connection.orphaned; });
+  samples.add(static_cast<double>(count));
+}
+
+void fill_mode(const Scene& scene, Samples& samples) {
+  for (const Mode mode : AllWords<Mode>::values) {
+    samples.add(scene.report->mode == mode ? 1 : 0, {{"mode", word(mode)}});
+  }
+}
+
+void fill_holds(const Scene& scene, Samples& samples) {
+  std::map<Gate, std::uint64_t> held;
+  const auto& findings = scene.report->findings.namespaces;
+  for (std::size_t i = 0; i < findings.size() && i < scene.report->decisions.size(); ++i) {
+    if (!findings[i].stuck) continue;
+    for (const Gate gate : scene.report->decisions[i].reasons) ++held[gate];
+  }
+  for (const auto& [gate, count] : held) samples.add(static_cast<double>(count), {{"reason", word(gate)}});
+}
+
+void fill_decisions(const Scene& scene, Samples& samples) {
+  for (const auto& [action, count] : scene.memory->counters.decisions) {
+    samples.add(static_cast<double>(count), {{"action", word(action)}});
+  }
+}
+
+void fill_aborts(const Scene& scene, Samples& samples) {
+  for (const auto& [outcome, count] : scene.memory->counters.aborts) {
+    samples.add(static_cast<double>(count), {{"outcome", word(outcome)}});
+  }
+}
+
+void fill_recovery(const Scene& scene, Samples& samples) {
+  samples.add_histogram(scene.memory->counters.recovery_duration);
+}
+
+void fill_kernel(const Scene& scene, Samples& samples) {
+  const KernelFacts& kernel = scene.report->kernel;
+  samples.add(1, {{"release", kernel.release}, {"fuse_flush_waits", word(kernel.fuse_flush_waits)}});
+}
+
+void fill_request_timeout(const Scene& scene, Samples& samples) {
+  const KernelFacts& kernel = scene.report->kernel;
+  const std::uint64_t most = kernel.max_request_timeout_seconds.value_or(0);
+  if (!kernel.max_request_timeout_seconds && !kernel.default_request_timeout_seconds) return;
+  samples.add(static_cast<double>(most > 0 ? most : kernel.default_request_timeout_seconds.value_or(0)));
+}
+
+void fill_cpu(const Scene& scene, Samples& samples) {
+  add_for_processes(scene, samples, [](const ProcessUsage& usage) { return usage.cpu_seconds; });
+}
+
+void fill_memory(const Scene& scene, Samples& samples) {
+  add_for_processes(scene, samples,
+                    [](const ProcessUsage& usage) { return static_cast<double>(usage.resident_bytes); });
+}
+
+void fill_descriptors(const Scene& scene, Samples& samples) {
+  add_for_processes(scene, samples, [](const ProcessUsage& usage) { return static_cast<double>(usage.open_fds); });
+}
+
+void fill_start_time(const Scene& scene, Samples& samples) {
+  add_for_processes(scene, samples, [](const ProcessUsage& usage) { return usage.start_time_seconds; });
+}
+
+}  // namespace defused
