@@ -43,3 +43,18 @@ function(defused_test name)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT 120)
 endfunction()
+
+# defused_python_test(NAME DIRECTORY MODULE [LABELS ...] [TIMEOUT seconds]): unittest modules run by tests/run.py. They run
+# one at a time: they share the machine's /proc, ports and FUSE connections.
+function(defused_python_test name)
+  cmake_parse_arguments(ARG "" "DIRECTORY;TIMEOUT" "MODULES;LABELS" ${ARGN})
+  add_test(NAME ${name}
+           COMMAND /usr/bin/python3 ${PROJECT_SOURCE_DIR}/tests/run.py ${ARG_DIRECTORY} ${ARG_MODULES}
+           WORKING_DIRECTORY ${ARG_DIRECTORY})
+  set(environment DEFUSED_BUILD=${CMAKE_BINARY_DIR})
+  if(DEFUSED_SANITIZE)
+    list(APPEND environment DEFUSED_SLOW=1)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 RUN_SERIAL ON
+                       TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${environment}")
+endfunction()

@@ -39,11 +39,11 @@ def scan(*arguments, timeout=20):
 
 
 def read_text(path):
-    """The text of a /proc file, or "" where it is gone."""
+    """The text of a /proc file, or "" where it is gone or has none any more."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:  # gone; or EINVAL, the mountinfo of a zombie
         return ""
 
 
@@ -144,9 +144,9 @@ class Daemon:
             return pid
         return children_of(pid)[0]
 
-    def child(self, comm):
-        """PID of the prober or the front, by its name; None while there is none."""
+    def child(self, comm, besides=None):
+        """PID of the prober or the front, by its name, other than `besides`; None while there is none."""
         for pid in children_of(self.supervisor()):
-            if read_text(f"/proc/{pid}/comm").strip() == comm:
+            if pid != besides and read_text(f"/proc/{pid}/comm").strip() == comm:
                 return pid
         return None
