@@ -11,7 +11,8 @@ import tempfile
 import time
 import unittest
 
-from daemon import Daemon, SLOW, children_of, read_text, wait_until
+from capture_tree import capture_tree
+from daemon import BUILD, Daemon, SLOW, children_of, read_text, wait_until
 from lab import Lab
 
 STUCK = 'defused_stuck_pid_namespaces{wait_class="fuse_flush",verdict="deadlocked"}'
@@ -213,6 +214,26 @@ class Processes(unittest.TestCase):
 
 
 class Hostile(unittest.TestCase):
+    def check_replay(self, lab):
+        """The same tree, copied and judged again elsewhere: the same verdict, names made harmless in the same way."""
+        mount_fusectl()
+        with tempfile.TemporaryDirectory() as directory:
+            pids = (1, lab.truth["init"]["pid"], lab.truth["blocked"]["pid"])
+            capture_tree(directory, pids, lab.truth["connection"])
+            done = subprocess.run([os.path.join(BUILD, "defused-replay-tree"), directory], capture_output=True, text=True,
+                                  timeout=20, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            report = json.loads(done.stdout)
+        self.assertEqual(len(report["pid_namespaces"]), 1)
+        namespace = report["pid_namespaces"][0]
+        self.assertEqual(namespace["pid_namespace"], lab.truth["pid_namespace"])
+        self.assertEqual(namespace["verdict"], "deadlocked")
+        self.assertEqual(namespace["connections"], [lab.truth["connection"]])
+        connection = report["connections"][0]
+        # \\xff, ESC and newline as text; quotes, backslash and <script> as they are
+        for name in (connection["source"], connection["mount_points"][0], connection["fstype"]):
+            self.assertIn("\\xff\\x1b\"'\\\\x0a<script>", name)
+
     def test_hostile_names_reach_a_real_prometheus(self):
         if not shutil.which("prometheus"):
             self.fail("prometheus is not installed (cmake/packages.txt)")
@@ -245,6 +266,7 @@ class Hostile(unittest.TestCase):
                 server.terminate()
                 server.wait(10)
                 shutil.rmtree(directory)
+            self.check_replay(lab)
             page = daemon.get("/")[1]
             self.assertNotIn("<script>", page)
             self.assertIn("&lt;script&gt;", page)

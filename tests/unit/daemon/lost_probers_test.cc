@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/lost_probers.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/prober.h"
+
+using namespace defused;
+
+namespace {
+
+class Directory {
+ public:
+  Directory() { REQUIRE(mkdtemp(path.data()) != nullptr); }
+  ~Directory() { std::filesystem::remove_all(path); }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  std::string path = "/tmp/defused-lost-XXXXXX";
+};
+
+}  // namespace
+
+TEST_CASE("what is written is read") {
+  const Directory directory;
+  const std::string path = directory.path + "/lost-probers";
+  CHECK(read_lost_probers(path)->empty());
+  const std::vector<ProcessId> lost = {{17, 4711}, {18, 4720}};
+  REQUIRE(write_lost_probers(path, lost));
+  CHECK(*read_lost_probers(path) == lost);
+  REQUIRE(write_lost_probers(path, {}));
+  CHECK(read_lost_probers(path)->empty());
+}
+
+TEST_CASE("a record that is none is an error, not a guess") {
+  const Directory directory;
+  const std::string path = directory.path + "/lost-probers";
+  for (const char* text : {"x 1\n", "17\n", "17 x\n", "\x01\xff"}) {
+    std::ofstream(path) << text;
+    CHECK(read_lost_probers(path).error().kind == ErrorKind::malformed);
+  }
+}
+
+TEST_CASE("as an argument and back") {
+  const std::vector<ProcessId> lost = {{17, 4711}, {18, 4720}};
+  CHECK(render_lost(lost) == "17:4711,18:4720");
+  CHECK(parse_lost("17:4711,18:4720") == lost);
+  CHECK(parse_lost("").empty());
+  CHECK(parse_lost("17").empty());
+}

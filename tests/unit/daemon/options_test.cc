@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/options.h"
+
+#include <catch2/catch.hpp>
+
+using namespace defused;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::variant<Options, int> parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "defused");
+  return parse_options(static_cast<int>(words.size()), words.data());
+}
+
+template <typename T>
+T options_of(const std::vector<const char*>& words) {
+  const auto parsed = parse(words);
+  REQUIRE(std::holds_alternative<Options>(parsed));
+  REQUIRE(std::holds_alternative<T>(std::get<Options>(parsed)));
+  return std::get<T>(std::get<Options>(parsed));
+}
+
+}  // namespace
+
+TEST_CASE("run") {
+  const auto run =
+      options_of<RunOptions>({"run", "--config", "/c", "--web.listen-address", "a:1", "--web.listen-address", "b:2"});
+  CHECK(run.config == "/c");
+  CHECK(run.listen_addresses == std::vector<std::string>{"a:1", "b:2"});
+  CHECK_FALSE(options_of<RunOptions>({"run"}).config);
+}
+
+TEST_CASE("scan") {
+  const auto scan = options_of<ScanOptions>({"scan", "--json", "--samples", "5", "--every", "1s"});
+  CHECK(scan.json);
+  CHECK(scan.samples == 5);
+  CHECK(scan.every == 1s);
+  CHECK(options_of<ScanOptions>({"scan"}).samples == 3);
+  CHECK(options_of<ScanOptions>({"scan"}).every == 250ms);
+}
+
+TEST_CASE("what is wrong ends with 2") {
+  for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
+           {}, {"rnu"}, {"run", "x"}, {"scan", "--samples", "1"}, {"scan", "--every", "2h"}, {"scan", "--nothing"}}) {
+    const auto parsed = parse(words);
+    REQUIRE(std::holds_alternative<int>(parsed));
+    CHECK(std::get<int>(parsed) == 2);
+  }
+}
