@@ -6,6 +6,7 @@ Every wait has a deadline. A daemon that a test leaves behind is killed by PID, 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -73,6 +74,7 @@ class Daemon:
     """`defused run` on a free port of 127.0.0.1, with state below a temporary directory."""
 
     def __init__(self, wrapper=(), directory=None, **settings):
+        self.owns_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="defused-test-")
         self.config = os.path.join(self.directory, "defused.json")
         self.settings = {
@@ -110,6 +112,8 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(5)
+        if self.owns_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _find_address(self):
         if self.process.poll() is not None:
