@@ -6,6 +6,7 @@
 #include <prometheus/metric_family.h>
 
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,7 @@ struct FamilyRow {
   void (*fill)(const Scene& scene, Samples& samples);
 };
 
-const std::vector<FamilyRow>& metric_catalogue();
+/// All rows, in the order of the documentation and of the exposition.
+std::span<const FamilyRow> metric_catalogue();
 
 }  // namespace defused

@@ -111,9 +111,9 @@ std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree&
   std::set<pid_t> users;
   for (const FileUser& user : around.users) {
     const auto& told = user.connections;
-    const bool uses = std::find(told.begin(), told.end(), connection.id) != told.end() ||
-                      std::any_of(user.mount_ids.begin(), user.mount_ids.end(),
-                                  [&](int id) { return mount_ids.count(id) > 0; });
+    const bool uses =
+        std::find(told.begin(), told.end(), connection.id) != told.end() ||
+        std::any_of(user.mount_ids.begin(), user.mount_ids.end(), [&](int id) { return mount_ids.count(id) > 0; });
     if (uses && tree.is_alive_outside(user.pid)) users.insert(user.pid);
   }
   return static_cast<std::uint32_t>(users.size());

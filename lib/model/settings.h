@@ -17,7 +17,8 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace,go
 
 struct DetectSettings {
   Nanoseconds stuck_after = 15s;  ///< no progress for so long makes a dying namespace stuck
-  bool include_young = false;     ///< stuck exits younger than that are told too: one-shot commands, which say `provisional`
+  bool include_young =
+      false;  ///< stuck exits younger than that are told too: one-shot commands, which say `provisional`
 };
 
 /// Glob patterns (`*`, `?`) on file-system types; a connection is allowed if one pattern of `allow` matches and none of

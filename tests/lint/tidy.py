@@ -20,7 +20,12 @@ MAX_FILE_LINES = 400
 MAX_TEST_FILE_LINES = 600
 
 # "file" or "file:function" -> why it may be longer.
-LENGTH_EXCEPTIONS = {}
+LENGTH_EXCEPTIONS = {
+    "lib/settings/settings_table.cc:judging_keys": "one table of keys",
+    "tests/unit/model/codec_test.cc:TEST_CASE": "every field is compared",
+    "tests/unit/model/expose_source_test.cc:TEST_CASE": "one table of sources",
+    "tests/unit/policy/decide_test.cc:one_gate_each": "one table of gates",
+}
 
 # DESIGN.md section 3 names the top level. cmake/ and CMakePresets.json are not in its drawing: presets have to lie here, and
 # CMakeLists.txt would be long without the modules.
@@ -100,7 +105,8 @@ def check_includes(path, text):
         if not found:
             continue
         header = found.group(1)
-        if path.suffix == ".h" and header.startswith(SLOW_HEADERS):
+        at_home = header.startswith("prometheus/") and path.parts[:2] == ("exporters", "prometheus")
+        if path.suffix == ".h" and header.startswith(SLOW_HEADERS) and not at_home:
             yield number, f"{header} in a header: it costs every file that includes it; .cc files only"
         if header.startswith("prometheus/") and path.parts[:2] != ("exporters", "prometheus") and path.parts[0] != "tests":
             yield number, f"{header} outside exporters/prometheus"
