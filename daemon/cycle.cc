@@ -47,8 +47,8 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
   auto reader = FileReader::load();
   if (reader) {
     file_reader_ = *std::move(reader);
-  } else {
-    blindness_ = reader.error().message;
+  } else if (events_.changed) {
+    events_.changed("/proc serves alone: " + reader.error().message);
   }
 }
 

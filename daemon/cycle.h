@@ -71,8 +71,7 @@ class Cycle {
   ProcRoot proc_;
   ReadLimits limits_;
   KernelFacts kernel_;
-  std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone, for the reason in blindness_
-  std::string blindness_;
+  std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone
   AuditFile audit_;
   std::string host_;
   Memory memory_;

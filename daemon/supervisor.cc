@@ -30,7 +30,7 @@ std::string record_path(const Settings& settings) { return settings.runtime_dire
 }  // namespace
 
 Supervisor::Supervisor(Settings settings, std::function<Result<Settings>()> reload, std::vector<Listener> listeners,
-                       Spawn spawn, UniqueFd signals, Logger& log)
+                       const Spawn& spawn, UniqueFd signals, Logger& log)
     : settings_(std::move(settings)),
       reload_(std::move(reload)),
       listeners_(std::move(listeners)),

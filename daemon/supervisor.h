@@ -21,8 +21,8 @@ namespace defused {
 class Supervisor {
  public:
   /// `reload` reads the configuration again, for HUP. `signals` is a signalfd of TERM, INT and HUP.
-  Supervisor(Settings settings, std::function<Result<Settings>()> reload, std::vector<Listener> listeners, Spawn spawn,
-             UniqueFd signals, Logger& log);
+  Supervisor(Settings settings, std::function<Result<Settings>()> reload, std::vector<Listener> listeners,
+             const Spawn& spawn, UniqueFd signals, Logger& log);
 
   /// Runs until TERM or INT; then ends within 5 s, whatever the children do. The exit code.
   int run();

@@ -5,6 +5,7 @@
 #define TASK_FILE_DEVICE 1u  /* an open /dev/fuse; connection 0: not mounted yet */
 #define TASK_FILE_ON_FUSE 2u /* an open file whose superblock is FUSE */
 
+/* NOLINTNEXTLINE(readability-identifier-naming): shared with the BPF program, which is C */
 struct task_file_record {
   unsigned int tgid;
   unsigned int kind;

@@ -47,7 +47,8 @@ class Explanation {
   }
 
  private:
-  bool assign(std::size_t descriptor, std::set<ConnectionId>& tried) {
+  // As deep as a path of reassignments is long: at most one step for each connection.
+  bool assign(std::size_t descriptor, std::set<ConnectionId>& tried) {  // NOLINT(misc-no-recursion)
     for (const ConnectionId choice : choices_[descriptor]) {
       if (!tried.insert(choice).second) continue;
       const auto taken = owner_.find(choice);

@@ -195,12 +195,12 @@ std::string describe(const TextListKey& key) {
 }  // namespace
 
 const std::vector<SettingsKey>& settings_table() {
-  static const std::vector<SettingsKey> table = [] {
+  static const std::vector<SettingsKey> kTable = [] {
     std::vector<SettingsKey> keys = general_keys();
     for (const auto& group : {judging_keys(), output_keys()}) keys.insert(keys.end(), group.begin(), group.end());
     return keys;
   }();
-  return table;
+  return kTable;
 }
 
 std::string describe_expected(const SettingsKey& key) {

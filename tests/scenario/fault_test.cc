@@ -65,9 +65,9 @@ TEST_CASE("a failing n-th read never gives a decision that fewer gates hold") {
       CAPTURE(n, to_string(kind));
       Fault one{n, 0, kind};
       const Report report = run_with_fault(name, one, Mode::observe);
-      for (std::size_t i = 0; i < report.decisions.size(); ++i) {
-        CHECK_FALSE(report.decisions[i].reasons.empty());
-        if (report.decisions[i].reasons != std::vector{Gate::mode}) ++weakened;
+      for (const Decision& decision : report.decisions) {
+        CHECK_FALSE(decision.reasons.empty());
+        if (decision.reasons != std::vector{Gate::mode}) ++weakened;
       }
     }
   }
