@@ -28,7 +28,8 @@ bool too_few_samples(const Case& it) {
 }
 
 bool progressing(const Case& it) {
-  return !it.finding.stuck || any_deciding(it, [](const BlockedThread& thread) { return thread.samples <= 1; });
+  return it.finding.blocked_threads.empty() ||
+         any_deciding(it, [](const BlockedThread& thread) { return thread.samples <= 1; });
 }
 
 bool not_deadlocked(const Case& it) {
@@ -133,7 +134,7 @@ constexpr std::array<GateRule, kGateRules> kRules = {{
      "a server that restarts, or a descriptor in flight, gets the time to answer", too_young},
     {Gate::too_few_samples, "fewer than min_samples equal samples of a thread that decides",
      "an age alone may come from a clock or from `sched`; it has to be seen repeatedly", too_few_samples},
-    {Gate::progressing, "detect says not stuck, or a thread that decides has run since the last sample",
+    {Gate::progressing, "no thread stands still, or one that decides has run since the last sample",
      "what moves is dying by itself", progressing},
     {Gate::verdict, "verdict of the namespace or of a thread that decides is not deadlocked",
      "everything else may still end well, or is not helped by an abort", not_deadlocked},

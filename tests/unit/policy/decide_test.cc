@@ -41,7 +41,7 @@ const std::vector<OneGate>& one_gate_each() {
       {"dry run", [](Asked& it) { it.policy.mode = Mode::dry_run; }, {Gate::mode}},
       {"stuck for less than min_stuck", [](Asked& it) { it.finding().stuck_for = 59s; }, {Gate::too_young}},
       {"its thread blocked for less", [](Asked& it) { it.thread().blocked_for = 59s; }, {Gate::too_young}},
-      {"not stuck", [](Asked& it) { it.finding().stuck = false; }, {Gate::too_young, Gate::progressing}},
+      {"not stuck", [](Asked& it) { it.finding().stuck = false; }, {Gate::too_young}},
       {"few samples", [](Asked& it) { it.finding().samples = 2; }, {Gate::too_few_samples}},
       {"few samples of the thread", [](Asked& it) { it.thread().samples = 2; }, {Gate::too_few_samples}},
       {"has just run", [](Asked& it) { it.thread().samples = 1; }, {Gate::too_few_samples, Gate::progressing}},
