@@ -99,12 +99,15 @@ int ProcessTree::namespace_of(pid_t pid) const {
 
 bool ProcessTree::is_alive(pid_t pid) const {
   const auto brief = briefs_.find(pid);
-  if (brief == briefs_.end() || brief->second->kernel_thread || brief->second->sigkill_pending) return false;
+  if (brief == briefs_.end()) return true;  // it came after the walk: what is not known to be dying lives
+  if (brief->second->kernel_thread || brief->second->sigkill_pending) return false;
   const int index = namespace_of(pid);
   if (index >= 0 && dying_[static_cast<std::size_t>(index)].state != DyingState::init_blocked) return false;
   if (brief->second->has_memory) return true;
+  if (brief->second->is_finished()) return false;
+  // A zombie leader, or one past exit_mm: its other threads tell. Unreadable threads may well live.
   const auto suspect = suspects_.find(pid);
-  if (suspect == suspects_.end()) return false;
+  if (suspect == suspects_.end() || !suspect->second->threads_complete) return true;
   const auto& threads = suspect->second->threads;
   return std::any_of(threads.begin(), threads.end(),
                      [](const ThreadSample& thread) { return thread.has_memory && !thread.sigkill_pending; });

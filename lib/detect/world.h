@@ -31,7 +31,8 @@ class ProcessTree {
   [[nodiscard]] int namespace_of(pid_t pid) const;
 
   /// A process that can still run in user space: it has memory, was not told to die and is not being reaped with its
-  /// namespace. A zombie leader with a living thread is alive.
+  /// namespace. A zombie leader with a living thread is alive; so is what is not known: a PID that the walk did not
+  /// see, a process whose threads could not be read.
   [[nodiscard]] bool is_alive(pid_t pid) const;
 
   /// Alive and in no dying namespace at all.

@@ -204,6 +204,26 @@ TEST_CASE("who could answer, on 6.16 and later") {
     CHECK(findings.namespaces[0].verdict == Verdict::deadlocked);
     CHECK(findings.connections[0].server_state == ServerState::dying);
   }
+  SECTION("one that came after the walk lives") {
+    const Findings findings = judge([](Snapshot& s) { s.surroundings->holders = {holder(999, {kWedged})}; });
+    CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
+  }
+  SECTION("one past exit_mm lives while its threads cannot be read") {
+    const auto change = [](bool complete) {
+      return [complete](Snapshot& s) {
+        s.processes.push_back(brief(200, 1, 0, 200, 'Z', false));
+        s.processes.back().threads = 2;
+        ProcessSample sample;
+        sample.id = {200, 1};
+        sample.brief = s.processes.back();
+        sample.threads_complete = complete;
+        s.suspects.push_back(sample);
+        s.surroundings->holders = {holder(200, {kWedged})};
+      };
+    };
+    CHECK(judge(change(false)).connections[0].server_state == ServerState::alive);
+    CHECK(judge(change(true)).connections[0].server_state == ServerState::dying);
+  }
   SECTION("a holder inside the reaped namespace is not") {
     const Findings findings = judge([](Snapshot& s) {
       s.processes.push_back(brief(103, 100, 1, 3, 'S', true));
