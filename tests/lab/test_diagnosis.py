@@ -6,7 +6,11 @@ import unittest
 from daemon import DEFUSED, scan
 from lab import Lab
 
-# A process that waits in a FUSE call is on this list of none of our business unless the lab made it.
+
+def about(report, truth):
+    """What the report says of the lab's own namespace and connection: this host may have troubles of its own."""
+    return [ns for ns in report["pid_namespaces"]
+            if ns["pid_namespace"] == truth["pid_namespace"] or truth["connection"] in ns["connections"]]
 
 
 class Deadlocks(unittest.TestCase):
@@ -15,7 +19,7 @@ class Deadlocks(unittest.TestCase):
             truth = lab.truth
             code, report, errors = scan()
             self.assertEqual(code, 0, errors)
-            found = [ns for ns in report["pid_namespaces"] if ns["pid_namespace"] == truth["pid_namespace"]]
+            found = about(report, truth)
             self.assertEqual(len(found), 1, report)
             namespace = found[0]
             self.assertEqual(namespace["state"], state)
@@ -55,7 +59,7 @@ class Deadlocks(unittest.TestCase):
         with Lab("healthy") as lab:
             code, report, errors = scan()
             self.assertEqual(code, 0, errors)
-            self.assertEqual(report["pid_namespaces"], [])
+            self.assertEqual(about(report, lab.truth), [])
             self.assertIn(lab.truth["connection"], [c["id"] for c in report["connections"]])
             self.assertEqual(lab.read()["read"], "ok")
 
@@ -66,7 +70,7 @@ class Deadlocks(unittest.TestCase):
                 subprocess.run(["cat", hangs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=2, check=False)
             code, report, errors = scan(timeout=5)
             self.assertEqual(code, 0, errors)
-            self.assertEqual(report["pid_namespaces"], [])
+            self.assertEqual(about(report, lab.truth), [])
 
     def test_table_for_people(self):
         with Lab("flush_leader") as lab:
