@@ -11,7 +11,8 @@ string(REPLACE "/usr/share/doc/defused" "${CMAKE_INSTALL_FULL_DOCDIR}" unit "${u
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused.service CONTENT "${unit}" @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/generated/defused.service DESTINATION lib/systemd/system)
 
-install(FILES README.md CHANGELOG.md docs/ARCHITECTURE.md docs/OPERATING.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md CHANGELOG.md docs/ARCHITECTURE.md docs/DETECTION.md docs/METRICS.md docs/OPERATING.md
+        DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES config/defused.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(CODE "
