@@ -2,12 +2,14 @@
 #include "forms.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -32,15 +34,20 @@ void tell(int pipe) {
   if (write(pipe, "r", 1) != 1) _exit(1);
 }
 
+void await(int pipe) {
+  char byte = 0;
+  if (read(pipe, &byte, 1) != 1) _exit(1);
+}
+
 ServerOptions server_options(const Options& options) {
   return {options.mount_point, options.fstype, options.source, options.form == "hang_reader"};
 }
 
 // Opens a file of its own mount and keeps it: closing it on the way out is what never ends.
-void hold_own_file(const Options& options, const Pipes& pipes) {
-  const int held = open((options.mount_point + "/held").c_str(), O_RDWR | O_CLOEXEC);
-  if (held < 0) _exit(1);
+void hold_file(const Options& options, const Pipes& pipes) {
   tell(pipes.ready);
+  await(pipes.command);
+  if (open((options.mount_point + "/held").c_str(), O_RDWR | O_CLOEXEC) < 0) _exit(1);
 }
 
 // The server's leader serves alone, so it is the one that will be blocked.
@@ -48,18 +55,41 @@ void hold_own_file(const Options& options, const Pipes& pipes) {
   const ServerOptions names = server_options(options);
   FuseServer server(names);
   if (!server.mounted()) _exit(1);
-  std::thread([&] { hold_own_file(options, pipes); }).detach();
+  std::thread([&] {
+    hold_file(options, pipes);
+    tell(pipes.ready);
+  }).detach();
   server.serve(false);
   _exit(0);
 }
 
-// Leader and one serving thread: who closes the files last is the one that is blocked.
+// Who closes the files last is the one that is blocked. On one CPU with `tid`, and of a class before its own, this
+// thread is a zombie before `tid` begins to exit. Where that is not permitted the lab tries again; left to itself, the
+// leader can be the last 30 times in a row.
+void let_this_thread_exit_first(pid_t tid) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+  const sched_param first{1};
+  const sched_param none{};
+  sched_setaffinity(0, sizeof one, &one);
+  sched_setaffinity(tid, sizeof one, &one);
+  if (sched_setscheduler(0, SCHED_FIFO, &first) < 0) sched_setscheduler(tid, SCHED_IDLE, &none);
+}
+
+// Leader and one serving thread, which is the one that will be blocked.
 [[noreturn]] void serve_in_thread(const Options& options, const Pipes& pipes) {
   const ServerOptions names = server_options(options);
   FuseServer server(names);
   if (!server.mounted()) _exit(1);
-  std::thread([&] { server.serve(false); }).detach();
-  hold_own_file(options, pipes);
+  std::atomic<pid_t> serving = 0;
+  std::thread([&] {
+    serving = gettid();
+    server.serve(false);
+  }).detach();
+  hold_file(options, pipes);  // it was served: `serving` is set
+  let_this_thread_exit_first(serving);
+  tell(pipes.ready);
   sleep_for_ever();
 }
 
@@ -73,6 +103,8 @@ void hold_own_file(const Options& options, const Pipes& pipes) {
 }
 
 [[noreturn]] void read_on_command(const Options& options, const Pipes& pipes) {
+  tell(pipes.ready);
+  await(pipes.command);
   const int file = open((options.mount_point + "/hello").c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) _exit(1);
   tell(pipes.ready);
@@ -88,7 +120,7 @@ void hold_own_file(const Options& options, const Pipes& pipes) {
 
 // Held with close-on-exec: execve closes it while it holds exec_update_lock, and FLUSH is never answered.
 [[noreturn]] void exec_with_held_file(const Options& options, const Pipes& pipes) {
-  if (open((options.mount_point + "/held").c_str(), O_RDWR | O_CLOEXEC) < 0) _exit(1);
+  hold_file(options, pipes);
   tell(pipes.ready);
   execl("/bin/sleep", "sleep", "600", nullptr);
   _exit(1);
@@ -119,6 +151,7 @@ void fork_member(Body body) {
 }  // namespace
 
 void run_init(const Options& options, const Pipes& pipes) {
+  await(pipes.command);
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) _exit(1);
   // A /proc of this PID namespace: libfuse asks /proc/mounts.
   if (mount("proc", "/proc", "proc", 0, nullptr) < 0) _exit(1);
@@ -135,6 +168,9 @@ void run_init(const Options& options, const Pipes& pipes) {
   reap_for_ever();
 }
 
-void run_tar_pit(const Options& options, const Pipes& pipes) { serve_others(options, pipes.ready); }
+void run_tar_pit(const Options& options, const Pipes& pipes) {
+  await(pipes.command);
+  serve_others(options, pipes.ready);
+}
 
 }  // namespace lab

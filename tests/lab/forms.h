@@ -12,16 +12,18 @@ struct Options {
   std::string source = "ndrive";
   std::string comm;
   std::string mount_point;
+  std::string work_directory = "/tmp";
   int seconds = 120;
 };
 
 struct Pipes {
-  int ready = -1;    ///< one byte is written once the situation can be sprung
-  int command = -1;  ///< healthy: a byte asks the client to read again
+  int ready = -1;    ///< one byte once it is mounted, one once the file is held and the situation can be sprung
+  int command = -1;  ///< one byte lets it mount, one lets it hold a file; then, healthy: one asks to read again
   int answer = -1;   ///< healthy: 'k' read well, 'f' failed
 };
 
-/// Runs as PID 1 of the new namespaces. Never returns.
+/// Runs as PID 1 of the new namespaces. Never returns. Until the guardian knows what to kill and what to abort, it does
+/// nothing that could not end by itself: it waits for a command, and ends where the lab is gone.
 [[noreturn]] void run_init(const Options& options, const Pipes& pipes);
 
 /// tar_pit: runs as an ordinary process of the host.

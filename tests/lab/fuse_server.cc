@@ -107,6 +107,8 @@ void FuseServer::serve(bool many_threads) {
     return;
   }
   fuse_loop_config* config = fuse_loop_cfg_create();
+  constexpr unsigned kThreads = 100;  // each swallowed request keeps one
+  fuse_loop_cfg_set_max_threads(config, kThreads);
   fuse_loop_mt(server, config);
   fuse_loop_cfg_destroy(config);
 }

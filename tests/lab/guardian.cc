@@ -37,11 +37,16 @@ int Fusectl::open_abort(long connection) const {
   return openat(mount_, (std::to_string(connection) + "/abort").c_str(), O_WRONLY | O_CLOEXEC);
 }
 
-long Fusectl::waiting(long connection) const {
-  const int file = openat(mount_, (std::to_string(connection) + "/waiting").c_str(), O_RDONLY | O_CLOEXEC);
+int Fusectl::open_waiting(long connection) const {
+  return openat(mount_, (std::to_string(connection) + "/waiting").c_str(), O_PATH | O_CLOEXEC);
+}
+
+long read_waiting(int file) {
+  // A description of this file can be read once and not be sought in (fs/fuse/control.c: nonseekable_open).
+  const int again = file < 0 ? -1 : open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC);
   std::array<char, 32> text{};
-  const ssize_t got = file < 0 ? -1 : read(file, text.data(), text.size() - 1);
-  if (file >= 0) close(file);
+  const ssize_t got = again < 0 ? -1 : read(again, text.data(), text.size() - 1);
+  if (again >= 0) close(again);
   return got <= 0 ? -1 : std::strtol(text.data(), nullptr, 10);
 }
 

@@ -17,12 +17,17 @@ class Fusectl {
   ~Fusectl();
   Fusectl(const Fusectl&) = delete;
   Fusectl& operator=(const Fusectl&) = delete;
-  [[nodiscard]] int open_abort(long connection) const;  ///< a descriptor or -1
-  [[nodiscard]] long waiting(long connection) const;    ///< -1: no such connection
+  [[nodiscard]] bool usable() const { return mount_ >= 0; }
+  /// A descriptor or -1. It stays with this connection: the number may come again, the file is then without effect.
+  [[nodiscard]] int open_abort(long connection) const;
+  [[nodiscard]] int open_waiting(long connection) const;
 
  private:
   int mount_ = -1;
 };
+
+/// The requests that wait, by a descriptor of open_waiting; -1 where its connection is gone.
+long read_waiting(int file);
 
 class Guardian {
  public:

@@ -78,10 +78,11 @@ std::uint64_t namespace_inode(pid_t pid, const char* kind) {
   return stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
-long fuse_minor(pid_t pid, std::string* mount_point) {
+// 51 40 0:44 / /tmp/defused-lab-0d1c41f2b7a09e35/mnt rw,nosuid,nodev,relatime - fuse.ndrive ndrive
+// rw,user_id=0,group_id=0
+long fuse_minor(pid_t pid, const std::string& below, std::string* mount_point) {
   std::istringstream lines(read_file("/proc/" + std::to_string(pid) + "/mountinfo"));
   std::string line;
-  long minor = -1;
   while (std::getline(lines, line)) {
     if (line.find(" - fuse.") == std::string::npos) continue;
     std::istringstream words(line);
@@ -90,9 +91,20 @@ long fuse_minor(pid_t pid, std::string* mount_point) {
     std::string device;
     std::string root;
     words >> id >> parent >> device >> root >> *mount_point;
-    minor = std::stol(device.substr(device.find(':') + 1));
+    if (mount_point->find("/" + below + "/") == std::string::npos || device.rfind("0:", 0) != 0) continue;
+    return std::stol(device.substr(2));
   }
-  return minor;
+  return -1;
+}
+
+std::string stacks_of(pid_t pid) {
+  const std::string process = "/proc/" + std::to_string(pid) + "/task/";
+  std::string text;
+  for (const pid_t tid : list_numbers(process)) {
+    const std::string task = process + std::to_string(tid);
+    text += task + ": " + status_field(task, "State") + "\n" + read_file(task + "/stack");
+  }
+  return text;
 }
 
 bool wait_until(const std::function<bool()>& condition, double seconds) {

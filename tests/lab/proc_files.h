@@ -20,8 +20,11 @@ std::vector<pid_t> list_numbers(const std::string& directory);
 std::vector<pid_t> children_of(pid_t pid);
 std::uint64_t start_ticks(pid_t pid);
 std::uint64_t namespace_inode(pid_t pid, const char* kind);
-/// The device minor of the newest mount in `pid`'s mountinfo whose type begins with "fuse." (not fusectl); -1: none.
-long fuse_minor(pid_t pid, std::string* mount_point);
+/// The device minor of the FUSE mount directly below the directory called `below` (a name that only we use) in `pid`'s
+/// mountinfo, and its mount point as written there; -1: none.
+long fuse_minor(pid_t pid, const std::string& below, std::string* mount_point);
+/// The stack of each thread of `pid` that has one, with its State; "" where there is none.
+std::string stacks_of(pid_t pid);
 /// Polls every 5 ms until true; false after `seconds`.
 bool wait_until(const std::function<bool()>& condition, double seconds);
 

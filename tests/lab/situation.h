@@ -12,7 +12,7 @@
 
 namespace lab {
 
-/// What is true by construction.
+/// What is true by construction. Numbers of processes and threads are those of the host.
 struct Truth {
   std::string state;  ///< reaping, init_blocked, healthy, hang_reader, tar_pit
   pid_t init = 0;
@@ -36,7 +36,9 @@ class Situation {
 
   /// Builds it and waits until it stands. False with `error()`.
   bool make();
-  /// It stands, but not in the way that the form asks for (another thread is blocked): end it and try again.
+  /// Ends it and looks whether anything is left: "" or what it is, with the kernel stacks.
+  std::string end();
+  /// False: it stands, but not in the way that the form asks for (another thread is blocked): end it and try again.
   [[nodiscard]] bool stands_as_asked() const;
   [[nodiscard]] const Truth& truth() const { return truth_; }
   [[nodiscard]] const std::string& error() const { return error_; }
@@ -48,6 +50,7 @@ class Situation {
  private:
   bool fail(const std::string& sentence);
   bool start();
+  bool let_it_mount_and_hold();
   bool learn_connection(pid_t pid);
   bool spring_deadlock();
   bool find_blocked(pid_t process);
@@ -58,6 +61,7 @@ class Situation {
   Fusectl fusectl_;
   std::unique_ptr<Guardian> guardian_;
   Pipes ours_;
+  int waiting_ = -1;
   pid_t child_ = -1;
   Truth truth_;
   std::string error_;
