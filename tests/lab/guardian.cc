@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 #include <vector>
 
 #include "proc_files.h"
@@ -55,6 +56,7 @@ namespace {
 struct Charges {
   std::vector<int> aborts;
   std::vector<int> pidfds;
+  std::vector<int> frozen;
 };
 
 // Receives descriptors until the other end closes or time is up.
@@ -76,11 +78,19 @@ void collect(int socket, int seconds, Charges& charges) {
     if (header == nullptr) continue;
     int descriptor = -1;
     std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-    (kind == 'a' ? charges.aborts : charges.pidfds).push_back(descriptor);
+    (kind == 'a' ? charges.aborts : kind == 't' ? charges.frozen : charges.pidfds).push_back(descriptor);
   }
 }
 
-[[noreturn]] void guard(int socket, const std::string& work_directory, const std::string& mount_point, int seconds) {
+void write_to(const std::vector<int>& files, std::string_view text) {
+  for (const int file : files) {
+    if (write(file, text.data(), text.size()) < 0) continue;
+  }
+}
+
+}  // namespace
+
+void run_guardian(int socket, const std::string& work_directory, const std::string& mount_point, int seconds) {
   setsid();
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(number, SIG_IGN);
   // Standard streams belong to whoever waits for the lab's output to end.
@@ -89,9 +99,8 @@ void collect(int socket, int seconds, Charges& charges) {
   Charges charges;
   collect(socket, seconds, charges);
   for (const int pidfd : charges.pidfds) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-  for (const int abort : charges.aborts) {
-    if (write(abort, "1", 1) < 0) continue;
-  }
+  write_to(charges.frozen, "THAWED");
+  write_to(charges.aborts, "1");
   for (const int pidfd : charges.pidfds) {
     pollfd gone{pidfd, POLLIN, 0};
     poll(&gone, 1, 5000);
@@ -102,15 +111,13 @@ void collect(int socket, int seconds, Charges& charges) {
   _exit(0);
 }
 
-}  // namespace
-
 Guardian::Guardian(const std::string& work_directory, const std::string& mount_point, int seconds) {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) < 0) std::abort();
   pid_ = fork();
   if (pid_ == 0) {
     close(ends[0]);
-    guard(ends[1], work_directory, mount_point, seconds);
+    run_guardian(ends[1], work_directory, mount_point, seconds);
   }
   close(ends[1]);
   socket_ = ends[0];

@@ -29,6 +29,12 @@ class Fusectl {
 /// The requests that wait, by a descriptor of open_waiting; -1 where its connection is gone.
 long read_waiting(int file);
 
+/// What the guardian's process does. Over `socket` it gets descriptors, each with a letter: 'p' a pidfd to kill, 'a' an
+/// abort file to write to, 't' the state file of a frozen cgroup (v1) to be thawed. Once the other end is closed, or
+/// after `seconds`, it uses them, and removes mount point and directory.
+[[noreturn]] void run_guardian(int socket, const std::string& work_directory, const std::string& mount_point,
+                               int seconds);
+
 class Guardian {
  public:
   /// Forks it. It acts when this process ends, or `seconds` from now.
