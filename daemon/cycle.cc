@@ -23,6 +23,24 @@ std::string host_name() {
   return sanitize(name.data());
 }
 
+// Requests that have waited for so long that it is worth knowing who could answer them.
+bool has_long_waiting(const Snapshot& snapshot, const History& before, const DetectSettings& settings) {
+  return std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const ConnectionSample& sample) {
+    const auto known = before.connections.find(sample.id);
+    if (sample.waiting == 0 || known == before.connections.end()) return false;
+    const ConnectionMemory& memory = known->second;
+    if (memory.directory_inode != sample.directory_inode || memory.waiting == 0) return false;
+    if (settings.include_young) return true;
+    const Nanoseconds since = memory.oldest_request != 0 ? memory.oldest_since : memory.waiting_since;
+    return snapshot.taken.boottime - since >= settings.stuck_after;
+  });
+}
+
+bool any_abort(const std::vector<Decision>& decisions) {
+  return std::any_of(decisions.begin(), decisions.end(),
+                     [](const Decision& decision) { return decision.action == Action::abort; });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Cycle>> Cycle::create(Settings settings, CycleSources sources, CycleEvents events,
@@ -43,12 +61,24 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       audit_(settings_.state_directory),
       host_(host_name()) {
   init_counters(memory_.counters);
-  if (sources_.capture) return;
-  auto reader = FileReader::load();
-  if (reader) {
-    file_reader_ = *std::move(reader);
-  } else if (events_.changed) {
-    events_.changed("/proc serves alone: " + reader.error().message);
+  if (!sources_.capture) load_readers();
+}
+
+void Cycle::load_readers() {
+  const auto tell = [this](const std::string& what, const Error& error) {
+    if (events_.changed) events_.changed(what + ": " + error.message);
+  };
+  auto files = FileReader::load();
+  if (files) {
+    file_reader_ = *std::move(files);
+  } else {
+    tell("/proc serves alone", files.error());
+  }
+  auto waits = WaitReader::load();
+  if (waits) {
+    wait_reader_ = *std::move(waits);
+  } else if (file_reader_) {
+    tell("which connection a thread waits for is told by its mounts alone", waits.error());
   }
 }
 
@@ -77,7 +107,7 @@ void Cycle::read_connections(Snapshot& snapshot) {
   }
 }
 
-Result<void> Cycle::read_snapshot(Snapshot& snapshot) {
+Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   snapshot.taken = clock_.now();
   snapshot.kernel = kernel_;
   announce("processes", settings_.pass_deadline);
@@ -87,21 +117,67 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot) {
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
   read_hazards(proc_, limits_, snapshot);
-  if (!needs_surroundings(snapshot)) return {};
-  announce("surroundings", limits_.surroundings_budget + 2 * limits_.hazard_budget + kMargin);
-  snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
-  announce("open files", settings_.pass_deadline);
-  read_open_files(snapshot);
+  read_waits(snapshot);
+  read_around(snapshot, evidence);
   return {};
 }
 
+void Cycle::read_waits(Snapshot& snapshot) {
+  if (!wait_reader_ || snapshot.suspects.empty()) return;
+  const auto waits = wait_reader_->read();
+  if (waits) {
+    merge_waits(*waits, snapshot.suspects);
+  } else {
+    add_gap(snapshot.gaps, "bpf", waits.error().kind);
+  }
+}
+
+void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
+  const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
+  const bool files_due = files_are_due(snapshot);
+  if (!needs_surroundings(snapshot) && !stalled) {
+    if (files_due) read_open_files(snapshot, false);
+    return;
+  }
+  used_kept_ = evidence == Evidence::may_be_kept && kept_.restore(snapshot);
+  if (used_kept_) {
+    if (files_due) read_open_files(snapshot, false);
+    return;
+  }
+  const Gaps before = snapshot.gaps;
+  announce("surroundings", limits_.surroundings_budget + 2 * limits_.hazard_budget + std::chrono::seconds(1));
+  snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
+  announce("open files", settings_.pass_deadline);
+  read_open_files(snapshot, true);
+  kept_.keep(snapshot, before);
+}
+
+// Whether the oldest request moves is worth a look while requests wait; who has what open, once a minute: it is needed
+// only where several connections are there to be told apart, and only once the descriptors are gone.
+bool Cycle::files_are_due(const Snapshot& snapshot) const {
+  if (!file_reader_) return false;
+  const auto since = [&] { return snapshot.taken.boottime - *files_read_; };
+  const bool waits = std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const auto& sample) {
+    const auto before = memory_.history.connections.find(sample.id);
+    return sample.waiting.value_or(0) > 0 && before != memory_.history.connections.end() && before->second.waiting > 0;
+  });
+  if (waits) return !files_read_ || settings_.detect.include_young || since() >= settings_.detect.stuck_after / 3;
+  constexpr Nanoseconds kForHistory = std::chrono::minutes(1);
+  return snapshot.connections.size() >= 2 && (!files_read_ || since() >= kForHistory);
+}
+
 // The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.
-void Cycle::read_open_files(Snapshot& snapshot) {
+void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   if (!file_reader_) return;
   const auto files = file_reader_->read();
+  files_read_ = snapshot.taken.boottime;
   if (!files) {
     add_gap(snapshot.gaps, "bpf", files.error().kind);
-  } else if (!merge_open_files(*files, snapshot.processes, *snapshot.surroundings)) {
+    return;
+  }
+  snapshot.open_files = users_of(*files);
+  snapshot.oldest_requests = oldest_requests(*files);
+  if (beside_proc && !merge_open_files(*files, snapshot.processes, *snapshot.surroundings)) {
     add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);
   }
 }
@@ -121,7 +197,7 @@ PassResult Cycle::make_result(Report report) const { return PassResult{std::move
 PassResult Cycle::run(bool may_act) {
   snapshot_ = Snapshot{};
   const Instant begin = clock_.now();
-  const Result<void> read = read_snapshot(snapshot_);
+  const Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
   Report report;
   report.scanned_at = begin.wall;
   report.host = host_;
@@ -133,9 +209,14 @@ PassResult Cycle::run(bool may_act) {
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
   Detection detection = detect(snapshot_, memory_.history, settings_.detect);
+  report.decisions = decide_on(detection.findings, may_act);
+  if (used_kept_ && any_abort(report.decisions)) {
+    read_around(snapshot_, Evidence::fresh);  // what is kept serves for showing, never for acting
+    detection = detect(snapshot_, memory_.history, settings_.detect);
+    report.decisions = decide_on(detection.findings, may_act);
+  }
   report.findings = std::move(detection.findings);
-  report.decisions = decide_on(report.findings, may_act);
-  if (!file_reader_ && !sources_.capture) report.blind.emplace_back("bpf");
+  if ((!file_reader_ || !wait_reader_) && !sources_.capture) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
@@ -175,7 +256,7 @@ void Cycle::act(PassResult& pass) {
   RemedyWorld world(
       [this]() -> Result<World::SecondLook> {
         Snapshot snapshot;
-        if (auto read = read_snapshot(snapshot); !read) return Failure(read.error());
+        if (auto read = read_snapshot(snapshot, Evidence::fresh); !read) return Failure(read.error());
         announce("remedy", settings_.pass_deadline + settings_.remedy.watch);
         Detection second = detect(snapshot, memory_.history, settings_.detect);
         // The decision was allowed by this very Ledger but for the intent that now stands in it.

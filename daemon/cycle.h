@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "bpf/file_reader.h"
+#include "bpf/wait_reader.h"
+#include "daemon/kept_surroundings.h"
 #include "model/history.h"
 #include "model/settings.h"
 #include "procfs/proc_root.h"
@@ -54,10 +56,15 @@ class Cycle {
  private:
   Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
 
-  /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE.
-  Result<void> read_snapshot(Snapshot& snapshot);
+  enum class Evidence { may_be_kept, fresh };
+  /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE or a connection is stalled.
+  Result<void> read_snapshot(Snapshot& snapshot, Evidence evidence);
   void read_connections(Snapshot& snapshot);
-  void read_open_files(Snapshot& snapshot);
+  void read_waits(Snapshot& snapshot);
+  void read_around(Snapshot& snapshot, Evidence evidence);
+  void read_open_files(Snapshot& snapshot, bool beside_proc);
+  [[nodiscard]] bool files_are_due(const Snapshot& snapshot) const;
+  void load_readers();
   [[nodiscard]] std::vector<Decision> decide_on(const Findings& findings, bool may_act) const;
   void account(const Report& report);
   void act(PassResult& pass);
@@ -72,6 +79,10 @@ class Cycle {
   ReadLimits limits_;
   KernelFacts kernel_;
   std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone
+  std::unique_ptr<WaitReader> wait_reader_;  ///< null: /proc can only list candidates
+  KeptSurroundings kept_;
+  bool used_kept_ = false;
+  std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   AuditFile audit_;
   std::string host_;
   Memory memory_;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/file_reader.h"
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
-#include "base/unique_fd.h"
+#include "bpf/iterate.h"
 #include "bpf/task_files.h"
 #include "task_files.skel.h"
 
@@ -29,39 +26,23 @@ class IteratorReader final : public FileReader {
   Result<std::vector<OpenFuseFile>> read() override {
     const UniqueFd mark(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     if (!mark) return fail_errno(errno, "bpf: opening /dev/fuse for the self-test");
-    const UniqueFd iterator(bpf_iter_create(bpf_link__fd(program_->links.collect)));
-    if (!iterator) return fail_errno(errno, "bpf: starting the iterator");
-    auto files = read_all(iterator.get());
-    if (!files) return files;
-    const auto own = std::find_if(files->begin(), files->end(), [](const OpenFuseFile& file) {
-      return file.pid == getpid() && file.device && file.connection.kernel_dev == 0;
+    const auto records = iterate<task_file_record>(program_->links.collect);
+    if (!records) return Failure(records.error());
+    std::vector<OpenFuseFile> files;
+    files.reserve(records->size());
+    for (const task_file_record& record : *records) {
+      files.push_back({ProcessId{static_cast<pid_t>(record.tgid), record.start_boottime / kNanosecondsPerTick},
+                       record.kind == TASK_FILE_DEVICE, ConnectionId{record.connection}, record.oldest_request});
+    }
+    const auto own = std::find_if(files.begin(), files.end(), [](const OpenFuseFile& file) {
+      return file.process.pid == getpid() && file.device && file.connection.kernel_dev == 0;
     });
-    if (own == files->end()) return fail(ErrorKind::malformed, "bpf: the iterator does not see our own /dev/fuse");
-    files->erase(own);
+    if (own == files.end()) return fail(ErrorKind::malformed, "bpf: the iterator does not see our own /dev/fuse");
+    files.erase(own);
     return files;
   }
 
  private:
-  static Result<std::vector<OpenFuseFile>> read_all(int iterator) {
-    std::vector<OpenFuseFile> files;
-    std::array<task_file_record, 1024> buffer{};
-    while (true) {
-      const ssize_t got = ::read(iterator, buffer.data(), sizeof buffer);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return fail_errno(errno, "bpf: reading the iterator");
-      if (got == 0) return files;
-      if (static_cast<std::size_t>(got) % sizeof(task_file_record) != 0) {
-        return fail(ErrorKind::malformed, "bpf: half a record");
-      }
-      const std::size_t count = static_cast<std::size_t>(got) / sizeof(task_file_record);
-      for (std::size_t i = 0; i < count; ++i) {
-        const task_file_record& record = buffer[i];
-        files.push_back(
-            {static_cast<pid_t>(record.tgid), record.kind == TASK_FILE_DEVICE, ConnectionId{record.connection}});
-      }
-    }
-  }
-
   std::unique_ptr<task_files_bpf, Unload> program_;
 };
 

@@ -14,9 +14,10 @@
 namespace defused {
 
 struct OpenFuseFile {
-  pid_t pid = 0;
-  bool device = false;      ///< an open /dev/fuse; else a file on FUSE
-  ConnectionId connection;  ///< 0 for a device that is not mounted yet
+  ProcessId process;
+  bool device = false;               ///< an open /dev/fuse; else a file on FUSE
+  ConnectionId connection;           ///< 0 for a device that is not mounted yet
+  std::uint64_t oldest_request = 0;  ///< device: smallest number of the requests that wait for an answer; 0: none
 };
 
 class FileReader {
@@ -38,5 +39,12 @@ class FileReader {
 /// out.
 bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<ProcessBrief>& processes,
                       Surroundings& around);
+
+/// Who has files open, for the History.
+std::vector<FileUser> users_of(const std::vector<OpenFuseFile>& files);
+
+/// The oldest waiting request of each connection that has a server, by its number; 0: none waits. The same number in
+/// two readings is the same request.
+std::map<ConnectionId, std::uint64_t> oldest_requests(const std::vector<OpenFuseFile>& files);
 
 }  // namespace defused

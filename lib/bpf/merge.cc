@@ -4,12 +4,14 @@
 #include <set>
 
 #include "bpf/file_reader.h"
+#include "bpf/wait_reader.h"
 
 namespace defused {
 
 namespace {
 
 struct Seen {
+  std::uint64_t start_ticks = 0;
   std::vector<ConnectionId> devices;  // one entry per descriptor that is mounted
   std::uint32_t device_count = 0;     // mounted or not
   std::set<ConnectionId> files;
@@ -20,7 +22,8 @@ using SeenByProcess = std::map<pid_t, Seen>;
 SeenByProcess group(const std::vector<OpenFuseFile>& files) {
   SeenByProcess seen;
   for (const OpenFuseFile& file : files) {
-    Seen& process = seen[file.pid];
+    Seen& process = seen[file.process.pid];
+    process.start_ticks = file.process.start_ticks;
     if (!file.device) {
       process.files.insert(file.connection);
       continue;
@@ -57,6 +60,7 @@ bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<
       const auto brief = briefs.find(pid);
       DeviceHolder added;
       added.pid = pid;
+      added.start_ticks = process.start_ticks;
       if (brief != briefs.end()) added.name = brief->second->name;
       known = around.holders.insert(around.holders.end(), std::move(added));
     }
@@ -66,12 +70,46 @@ bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<
     }
   }
   for (const auto& [pid, process] : seen) {
-    if (!process.files.empty()) around.users.push_back({pid, {}, {process.files.begin(), process.files.end()}});
+    if (process.files.empty()) continue;
+    around.users.push_back({ProcessId{pid, process.start_ticks}, {}, {process.files.begin(), process.files.end()}});
   }
   around.exact = true;
   around.holders_complete = true;
   around.users_complete = true;
   return true;
+}
+
+std::vector<FileUser> users_of(const std::vector<OpenFuseFile>& files) {
+  std::vector<FileUser> users;
+  for (const auto& [pid, process] : group(files)) {
+    if (process.files.empty()) continue;
+    users.push_back({ProcessId{pid, process.start_ticks}, {}, {process.files.begin(), process.files.end()}});
+  }
+  return users;
+}
+
+std::map<ConnectionId, std::uint64_t> oldest_requests(const std::vector<OpenFuseFile>& files) {
+  std::map<ConnectionId, std::uint64_t> oldest;
+  for (const OpenFuseFile& file : files) {
+    if (!file.device || file.connection.kernel_dev == 0) continue;
+    std::uint64_t& smallest = oldest[file.connection];
+    const bool older = file.oldest_request != 0 && (smallest == 0 || file.oldest_request < smallest);
+    if (older) smallest = file.oldest_request;
+  }
+  return oldest;
+}
+
+void merge_waits(const std::vector<TaskWait>& waits, std::vector<ProcessSample>& suspects) {
+  std::map<ThreadId, const TaskWait*> by_thread;
+  for (const TaskWait& wait : waits) by_thread[wait.thread] = &wait;
+  for (ProcessSample& suspect : suspects) {
+    for (ThreadSample& thread : suspect.threads) {
+      const auto found = by_thread.find(thread.id);
+      if (found == by_thread.end() || found->second->pid != suspect.id.pid) continue;
+      thread.queued = found->second->queued;
+      if (found->second->on_stack_complete) thread.on_stack = found->second->on_stack;
+    }
+  }
 }
 
 }  // namespace defused

@@ -9,5 +9,8 @@
 struct task_file_record {
   unsigned int tgid;
   unsigned int kind;
-  unsigned int connection; /* dev_t as the kernel has it: (major << 20) | minor */
+  unsigned int connection;           /* dev_t as the kernel has it: (major << 20) | minor */
+  unsigned int unused;               /* to the next multiple of 8 */
+  unsigned long long start_boottime; /* of the process, nanoseconds; what stat shows in ticks */
+  unsigned long long oldest_request; /* smallest `unique` of those that wait for an answer; 0: none, or not looked at */
 };

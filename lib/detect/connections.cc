@@ -115,7 +115,7 @@ std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree&
     const bool uses =
         std::find(told.begin(), told.end(), connection.id) != told.end() ||
         std::any_of(user.mount_ids.begin(), user.mount_ids.end(), [&](int id) { return mount_ids.count(id) > 0; });
-    if (uses && tree.is_alive_outside(user.pid)) users.insert(user.pid);
+    if (uses && tree.is_alive_outside(user.id.pid)) users.insert(user.id.pid);
   }
   return static_cast<std::uint32_t>(users.size());
 }
@@ -187,12 +187,14 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
   return findings;
 }
 
-bool waiting_out_of_sight(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts) {
-  if (!snapshot.surroundings || !snapshot.surroundings->viewers_complete || !processes_complete(snapshot)) return true;
-  return std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const ConnectionSample& sample) {
+std::vector<ConnectionId> find_out_of_sight(const Snapshot& snapshot,
+                                            const std::map<ConnectionId, MountFacts>& mounts) {
+  std::vector<ConnectionId> out;
+  for (const ConnectionSample& sample : snapshot.connections) {
     const bool waits = !sample.waiting || *sample.waiting > 0;
-    return waits && mounts.count(sample.id) == 0;
-  });
+    if (waits && mounts.count(sample.id) == 0) out.push_back(sample.id);
+  }
+  return out;
 }
 
 }  // namespace defused

@@ -16,8 +16,9 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
                                                  const std::map<ConnectionId, MountFacts>& mounts,
                                                  const History& history);
 
-/// Whether some connection has waiting requests but is in no mount table that was read (a lazily detached mount, the
-/// lower layer of an overlay), or whether that cannot be told: then a thread's own mounts prove nothing.
-bool waiting_out_of_sight(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts);
+/// Connections with waiting requests that are in no mount table that was read (lazily detached, the lower layer of an
+/// overlay): a thread's own mounts do not show that it waits for one of them. Tables that could not be read only make
+/// these more.
+std::vector<ConnectionId> find_out_of_sight(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts);
 
 }  // namespace defused

@@ -5,8 +5,9 @@
 #include <set>
 
 #include "detect/connections.h"
-#include "detect/container.h"
+#include "detect/remember.h"
 #include "detect/threads.h"
+#include "detect/wait_class.h"
 #include "detect/world.h"
 
 namespace defused {
@@ -26,23 +27,11 @@ int rank(Verdict verdict) {
   return 0;
 }
 
+// The worst verdict, then the oldest. A worker of io_uring waits in the name of its process, which is told first.
 bool decides_before(const BlockedThread& a, const BlockedThread& b) {
   if (a.verdict != b.verdict) return rank(a.verdict) > rank(b.verdict);
+  if (is_io_worker(a.stack) != is_io_worker(b.stack)) return is_io_worker(b.stack);
   return a.blocked_for > b.blocked_for;
-}
-
-std::optional<Container> container_of(const DyingNamespace& dying) {
-  if (auto found = find_container(dying.init->cgroup_paths)) return found;
-  for (const ProcessSample* member : dying.members) {
-    if (auto found = find_container(member->cgroup_paths)) return found;
-  }
-  for (const ProcessSample* member : dying.members) {
-    for (const ThreadSample& thread : member->threads) {
-      if (!thread.mounts) continue;
-      if (auto found = parse_container(thread.mounts->container_hint)) return found;
-    }
-  }
-  return std::nullopt;
 }
 
 // wchan is only the fallback for a stack, and a namespace link decides nothing: their gaps do not weaken a finding.
@@ -67,42 +56,76 @@ class Detector {
         tree_(snapshot),
         mounts_(collect_mounts(snapshot)),
         connections_(judge_connections(snapshot, tree_, mounts_, before)),
-        judge_(snapshot, before, connections_, waiting_out_of_sight(snapshot, mounts_)) {}
+        judge_(snapshot, before, mounts_, connections_) {}
 
   Detection run() {
     Detection out;
-    remember_connections();
+    after_.connections = remember_connections(snapshot_, before_);
+    after_.containers = remember_containers(snapshot_, before_);
+    after_.open_files = remember_open_files(snapshot_, mounts_, before_);
     for (const DyingNamespace& dying : tree_.dying()) out.findings.namespaces.push_back(judge_namespace(dying));
+    tell_outer_ones(out.findings.namespaces);
     for (const ProcessSample& suspect : snapshot_.suspects) {
       if (tree_.namespace_of(suspect.id.pid) < 0) judge_stuck_exits(suspect, out.findings.stuck_exits);
     }
+    for (ConnectionFinding& connection : connections_) tell_stall(connection);
     out.findings.connections = std::move(connections_);
     out.history = std::move(after_);
     return out;
   }
 
  private:
-  void remember_connections() {
-    for (const ConnectionSample& sample : snapshot_.connections) {
-      ConnectionMemory memory;
-      memory.directory_inode = sample.directory_inode;
-      memory.waiting = sample.waiting.value_or(0);
-      memory.waiting_since = snapshot_.taken.boottime;
-      const auto known = before_.connections.find(sample.id);
-      const bool same = known != before_.connections.end() && known->second.directory_inode == sample.directory_inode;
-      if (same && known->second.waiting > 0) memory.waiting_since = known->second.waiting_since;
-      after_.connections[sample.id] = memory;
-    }
+  // All that may become blocked goes into the history; true where it has stood since the last sample.
+  std::optional<ThreadMemory> stands(const ThreadSample& thread) {
+    const ThreadMemory memory = remember_thread(thread, before_.threads, snapshot_.taken);
+    after_.threads[thread.id] = memory;
+    if (memory.samples < kSamplesToBeBlocked) return std::nullopt;
+    return memory;
   }
 
-  // The blocked threads of one process into `out`, and all that may become such into the history.
-  void judge_threads(const ProcessSample& process, std::vector<BlockedThread>& out) {
+  std::vector<BlockedThread> judge_threads(const ProcessSample& process) {
+    std::vector<BlockedThread> blocked;
     for (const ThreadSample& thread : process.threads) {
       if (!may_be_blocked(thread)) continue;
-      const ThreadMemory memory = remember_thread(thread, before_.threads, snapshot_.taken);
-      after_.threads[thread.id] = memory;
-      if (memory.samples >= kSamplesToBeBlocked) out.push_back(judge_.judge(process, thread, memory));
+      if (const auto memory = stands(thread)) blocked.push_back(judge_.judge(process, thread, *memory));
     }
+    ThreadJudge::follow_each_other(blocked);
+    return blocked;
+  }
+
+  // A dead member that nobody takes away. Init in zap_pid_ns_processes reaps every child of its own at once, but for
+  // one that is traced: that is its tracer's. One put into the namespace from outside is its parent's.
+  std::optional<BlockedThread> judge_dead(const DyingNamespace& dying, const ProcessSample& member) {
+    if (!member.brief.is_finished() || member.threads.empty() || &member == dying.init) return std::nullopt;
+    const ThreadSample& leader = member.threads.front();
+    const auto memory = stands(leader);
+    if (!memory) return std::nullopt;
+    const pid_t parent = member.brief.ppid;
+    BlockedThread dead;
+    if (parent == dying.init->id.pid) {
+      dead.wait_class = WaitClass::ptrace;
+      dead.awaited = awaited(leader.tracer);
+    } else if (tree_.brief(parent) != nullptr && tree_.namespace_of(parent) < 0) {
+      dead.wait_class = WaitClass::unreaped_child;
+      dead.awaited = awaited(parent);
+    } else {
+      return std::nullopt;  // its parent is itself about to die
+    }
+    dead.pid = member.id.pid;
+    dead.id = leader.id;
+    dead.comm = leader.comm;
+    dead.sigkill_pending = leader.sigkill_pending;
+    dead.context_switches = leader.context_switches;
+    dead.samples = memory->samples;
+    dead.blocked_for = snapshot_.taken.boottime - memory->unchanged_since;
+    dead.verdict = Verdict::not_fuse;
+    return dead;
+  }
+
+  [[nodiscard]] std::optional<AwaitedProcess> awaited(pid_t pid) const {
+    const ProcessBrief* brief = tree_.brief(pid);
+    if (brief == nullptr) return std::nullopt;
+    return AwaitedProcess{pid, brief->name};
   }
 
   NamespaceFinding judge_namespace(const DyingNamespace& dying) {
@@ -111,9 +134,12 @@ class Detector {
     finding.init = dying.init->id;
     finding.init_comm = dying.init->brief.name;
     finding.state = dying.state;
-    finding.container = container_of(dying);
+    finding.container = container_of(dying, after_);
     finding.gap = has_gap(dying) || !snapshot_.fusectl_present;
-    for (const ProcessSample* member : dying.members) judge_threads(*member, finding.blocked_threads);
+    for (const ProcessSample* member : dying.members) {
+      for (BlockedThread& thread : judge_threads(*member)) finding.blocked_threads.push_back(std::move(thread));
+    }
+    judge_the_dead(dying, finding.blocked_threads);
     const auto known = before_.namespaces.find(dying.id);
     const Nanoseconds first = known == before_.namespaces.end() ? snapshot_.taken.boottime : known->second.first_seen;
     after_.namespaces[dying.id] = NamespaceMemory{first};
@@ -126,6 +152,18 @@ class Detector {
     std::stable_sort(finding.blocked_threads.begin(), finding.blocked_threads.end(), decides_before);
     sum_up(finding);
     return finding;
+  }
+
+  // Only once init itself makes no progress: among many that die, each is dead for a moment before it is reaped.
+  void judge_the_dead(const DyingNamespace& dying, std::vector<BlockedThread>& out) {
+    bool init_stands = false;
+    for (const ThreadSample& thread : dying.init->threads) {
+      if (is_in_zap(thread) && stands(thread)) init_stands = true;
+    }
+    for (const ProcessSample* member : dying.members) {
+      auto dead = judge_dead(dying, *member);
+      if (dead && init_stands) out.push_back(*std::move(dead));
+    }
   }
 
   // The thread that decides stands first; the namespace has its verdict.
@@ -146,10 +184,45 @@ class Detector {
     finding.connections.assign(holding.begin(), holding.end());
   }
 
+  // A namespace that waits for one inside of it: the cause is told once, at the inner one; the outer one has its
+  // verdict unless it has a cause of its own. Innermost first, so that it goes all the way up.
+  void tell_outer_ones(std::vector<NamespaceFinding>& findings) const {
+    const auto& dying = tree_.dying();
+    std::vector<std::size_t> order(dying.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return dying[a].init->brief.level > dying[b].init->brief.level;
+    });
+    for (const std::size_t i : order) {
+      if (dying[i].outer < 0) continue;
+      const NamespaceFinding& inner = findings[i];
+      NamespaceFinding& outer = findings[static_cast<std::size_t>(dying[i].outer)];
+      outer.waits_for.push_back(inner.id);
+      const bool has_own = !outer.blocked_threads.empty();
+      const bool told = outer.waits_for.size() > 1 && rank(outer.verdict) >= rank(inner.verdict);
+      if (has_own || told) continue;
+      outer.wait_class = inner.wait_class;
+      outer.verdict = inner.verdict;
+      outer.evidence = inner.evidence;
+      outer.since = std::min(outer.since, inner.since);
+    }
+  }
+
+  // Whether a request moves, its number tells; that none can move, the lack of a server.
+  void tell_stall(ConnectionFinding& connection) const {
+    const auto memory = after_.connections.find(connection.id);
+    if (memory == after_.connections.end() || memory->second.waiting == 0) return;
+    const bool nobody = connection.server_state == ServerState::none || connection.server_state == ServerState::dying;
+    std::optional<Nanoseconds> since;
+    if (nobody) since = memory->second.waiting_since;
+    if (memory->second.oldest_request != 0) since = memory->second.oldest_since;
+    const Nanoseconds age = since ? snapshot_.taken.boottime - *since : Nanoseconds(0);
+    if (age <= Nanoseconds(0) || (age < settings_.stuck_after && !settings_.include_young)) return;
+    connection.stalled_since = snapshot_.taken.wall - age;
+  }
+
   void judge_stuck_exits(const ProcessSample& suspect, std::vector<StuckExit>& out) {
-    std::vector<BlockedThread> blocked;
-    judge_threads(suspect, blocked);
-    for (BlockedThread& thread : blocked) {
+    for (BlockedThread& thread : judge_threads(suspect)) {
       if (thread.blocked_for < settings_.stuck_after && !settings_.include_young) continue;
       const Nanoseconds since = snapshot_.taken.wall - thread.blocked_for;
       out.push_back(StuckExit{std::move(thread), since});

@@ -4,8 +4,10 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
+#include "detect/connections.h"
 #include "detect/world.h"
 #include "model/history.h"
 #include "model/report.h"
@@ -16,26 +18,44 @@ namespace defused {
 /// At first sight it has stood since it last ran where `sched` tells that.
 ThreadMemory remember_thread(const ThreadSample& thread, const std::map<ThreadId, ThreadMemory>& before, Instant now);
 
-/// A blocked thread with its verdict. `connections` are the findings of this pass, `out_of_sight` what
-/// waiting_out_of_sight() said.
+/// Gives blocked threads their verdicts. `connections` are the findings of this pass, `mounts` what they were made
+/// from.
 class ThreadJudge {
  public:
-  ThreadJudge(const Snapshot& snapshot, const History& before, const std::vector<ConnectionFinding>& connections,
-              bool out_of_sight);
+  ThreadJudge(const Snapshot& snapshot, const History& before, const std::map<ConnectionId, MountFacts>& mounts,
+              const std::vector<ConnectionFinding>& connections);
 
   [[nodiscard]] BlockedThread judge(const ProcessSample& process, const ThreadSample& thread,
                                     const ThreadMemory& memory) const;
 
+  /// Those of one process that wait for another thread of it (for its io_uring workers, for the writer of its core
+  /// dump, for a lock) get the verdict of that one.
+  static void follow_each_other(std::vector<BlockedThread>& threads);
+
  private:
-  void attribute(const ThreadSample& thread, BlockedThread& out) const;
-  void conclude(BlockedThread& out) const;
+  /// What a thread may wait for, by /proc alone.
+  struct Pool {
+    std::set<ConnectionId> candidates;
+    std::set<ConnectionId> own;  ///< those of its own mount table
+    bool all_in_sight = true;  ///< false: it may wait for something that its mounts do not show
+    bool all_known = true;     ///< false: it may wait for something that is no candidate at all
+    std::size_t mounted = 0;   ///< connections in its mount table, waiting or not
+  };
+  [[nodiscard]] Pool pool_of(const ThreadSample& thread, const BlockedThread& out) const;
+  bool attribute_exactly(const ThreadSample& thread, BlockedThread& out) const;
+  /// False: it may wait for something that is no candidate, so the candidates say nothing.
+  bool attribute(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
+  void conclude(const ThreadSample& thread, bool all_known, BlockedThread& out) const;
   [[nodiscard]] bool waits_in_both_samples(ConnectionId id) const;
+  [[nodiscard]] bool waits_for_unlisted(const ThreadSample& thread) const;
+  [[nodiscard]] std::optional<ConnectionId> remembered(const ProcessId& process, const Pool& pool) const;
   [[nodiscard]] const ConnectionFinding* find(ConnectionId id) const;
 
   const Snapshot& snapshot_;
   const History& before_;
   const std::vector<ConnectionFinding>& connections_;
-  bool out_of_sight_;
+  std::map<int, ConnectionId> connection_of_mount_;
+  std::vector<ConnectionId> out_of_sight_;
 };
 
 }  // namespace defused

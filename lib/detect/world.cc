@@ -11,17 +11,17 @@ namespace {
 
 constexpr std::string_view kZap = "zap_pid_ns_processes";
 
-bool is_in_zap(const ThreadSample& thread) {
-  if (thread.stack && has_frame(*thread.stack, kZap)) return true;
-  // Stacks unreadable: an exiting init that sleeps in do_wait can only be in zap_pid_ns_processes.
-  return !thread.stack && (thread.wchan == kZap || (thread.wchan == "do_wait" && !thread.has_memory));
-}
-
 bool zap_is_top(const ThreadSample& thread) {
   return thread.stack ? !thread.stack->empty() && thread.stack->front() == kZap : thread.wchan == kZap;
 }
 
 }  // namespace
+
+bool is_in_zap(const ThreadSample& thread) {
+  if (thread.stack && has_frame(*thread.stack, kZap)) return true;
+  // Stacks unreadable: an exiting init that sleeps in do_wait can only be in zap_pid_ns_processes.
+  return !thread.stack && (thread.wchan == kZap || (thread.wchan == "do_wait" && !thread.has_memory));
+}
 
 bool may_be_blocked(const ThreadSample& thread) {
   constexpr std::string_view kAsleep = "DSItT";
@@ -52,7 +52,7 @@ void ProcessTree::find_dying() {
   for (const ProcessSample& suspect : snapshot_.suspects) {
     if (!suspect.brief.is_init() || suspect.brief.has_memory || !suspect.pid_namespace) continue;
     const auto state = dying_state(suspect);
-    if (state) dying_.push_back({*suspect.pid_namespace, &suspect, *state, {}});
+    if (state) dying_.push_back({*suspect.pid_namespace, &suspect, *state, {}, -1});
   }
   std::sort(dying_.begin(), dying_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
 }
@@ -90,6 +90,15 @@ void ProcessTree::assign_members() {
     const int index = namespace_of(suspect.id.pid);
     if (index >= 0) dying_[static_cast<std::size_t>(index)].members.push_back(&suspect);
   }
+  for (std::size_t i = 0; i < dying_.size(); ++i) {
+    const int around = namespace_of(dying_[i].init->brief.ppid);
+    if (around != static_cast<int>(i)) dying_[i].outer = around;
+  }
+}
+
+const ProcessBrief* ProcessTree::brief(pid_t pid) const {
+  const auto found = briefs_.find(pid);
+  return found == briefs_.end() ? nullptr : found->second;
 }
 
 int ProcessTree::namespace_of(pid_t pid) const {

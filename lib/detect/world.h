@@ -19,6 +19,7 @@ struct DyingNamespace {
   const ProcessSample* init = nullptr;
   DyingState state = DyingState::reaping;
   std::vector<const ProcessSample*> members;  ///< suspects in it or below it, its own init included; innermost wins
+  int outer = -1;                             ///< index of the dying namespace around it; -1: none
 };
 
 class ProcessTree {
@@ -29,6 +30,9 @@ class ProcessTree {
 
   /// The index in dying() of the innermost dying namespace that the process is in or below; -1 for none.
   [[nodiscard]] int namespace_of(pid_t pid) const;
+
+  /// What the walk saw of a process; null: nothing.
+  [[nodiscard]] const ProcessBrief* brief(pid_t pid) const;
 
   /// A process that can still run in user space: it has memory, was not told to die and is not being reaped with its
   /// namespace. A zombie leader with a living thread is alive; so is what is not known: a PID that the walk did not
@@ -59,6 +63,9 @@ struct MountFacts {
 inline constexpr std::size_t kMaxMountPoints = 16;
 
 std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot);
+
+/// A thread that sits in zap_pid_ns_processes; where stacks are unreadable, told from wchan.
+bool is_in_zap(const ThreadSample& thread);
 
 /// A thread that was told to die and sleeps; whether it makes progress only a second sample can tell.
 bool may_be_blocked(const ThreadSample& thread);

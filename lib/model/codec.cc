@@ -34,22 +34,24 @@ auto members(Is<KernelFacts> auto& it) {
   return std::tie(it.release, it.fuse_flush_waits, it.fdinfo_names_connection, it.default_request_timeout_seconds,
                   it.max_request_timeout_seconds, it.openat2);
 }
+auto members(Is<AwaitedProcess> auto& it) { return std::tie(it.pid, it.comm); }
 auto members(Is<BlockedThread> auto& it) {
   return std::tie(it.pid, it.id, it.comm, it.wait_class, it.sigkill_pending, it.stack, it.connection, it.candidates,
                   it.attribution, it.attribution_serves_acting, it.verdict, it.evidence, it.context_switches,
-                  it.samples, it.blocked_for);
+                  it.samples, it.blocked_for, it.awaited);
 }
 auto members(Is<Container> auto& it) { return std::tie(it.id, it.runtime, it.pod_uid); }
 auto members(Is<NamespaceFinding> auto& it) {
   return std::tie(it.id, it.init, it.init_comm, it.state, it.wait_class, it.verdict, it.evidence, it.since,
-                  it.stuck_for, it.samples, it.stuck, it.gap, it.container, it.blocked_threads, it.connections);
+                  it.stuck_for, it.samples, it.stuck, it.gap, it.container, it.blocked_threads, it.connections,
+                  it.waits_for);
 }
 auto members(Is<StuckExit> auto& it) { return std::tie(it.thread, it.since); }
 auto members(Is<Server> auto& it) { return std::tie(it.id, it.comm, it.state); }
 auto members(Is<ConnectionFinding> auto& it) {
   return std::tie(it.id, it.directory_inode, it.fstype, it.source, it.mount_points, it.mount_ids, it.waiting,
                   it.max_background, it.congestion_threshold, it.server_state, it.server_evidence, it.servers,
-                  it.outside_users, it.outside_viewers, it.host_mount, it.orphaned, it.waiting_since);
+                  it.outside_users, it.outside_viewers, it.host_mount, it.orphaned, it.waiting_since, it.stalled_since);
 }
 auto members(Is<Findings> auto& it) { return std::tie(it.namespaces, it.stuck_exits, it.connections); }
 auto members(Is<Decision> auto& it) { return std::tie(it.pid_namespace, it.action, it.reasons, it.connection); }
@@ -63,8 +65,15 @@ auto members(Is<Report> auto& it) {
 
 auto members(Is<ThreadMemory> auto& it) { return std::tie(it.context_switches, it.unchanged_since, it.samples); }
 auto members(Is<NamespaceMemory> auto& it) { return std::tie(it.first_seen, it.stuck, it.verdict, it.decision); }
-auto members(Is<ConnectionMemory> auto& it) { return std::tie(it.directory_inode, it.waiting, it.waiting_since); }
-auto members(Is<History> auto& it) { return std::tie(it.threads, it.namespaces, it.connections, it.containers); }
+auto members(Is<ConnectionMemory> auto& it) {
+  return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since);
+}
+auto members(Is<OpenConnection> auto& it) { return std::tie(it.id, it.directory_inode); }
+auto members(Is<OpenFilesMemory> auto& it) { return std::tie(it.connections, it.seen); }
+auto members(Is<ContainerMemory> auto& it) { return std::tie(it.ppid, it.path); }
+auto members(Is<History> auto& it) {
+  return std::tie(it.threads, it.namespaces, it.connections, it.containers, it.open_files);
+}
 auto members(Is<LedgerEntry> auto& it) {
   return std::tie(it.connection, it.directory_inode, it.pid_namespace, it.at_boottime, it.at_wall, it.outcome);
 }

@@ -35,14 +35,37 @@ struct NamespaceMemory {
 struct ConnectionMemory {
   std::uint64_t directory_inode = 0;
   std::uint64_t waiting = 0;
-  Nanoseconds waiting_since{0};  ///< boot time since which no sample was 0; meaningful while waiting > 0
+  Nanoseconds waiting_since{0};      ///< boot time since which no sample was 0; meaningful while waiting > 0
+  std::uint64_t oldest_request = 0;  ///< its number when that was last read; 0: not known
+  Nanoseconds oldest_since{0};       ///< boot time since which it is the oldest one
+};
+
+/// A connection that a process had files open on.
+struct OpenConnection {
+  ConnectionId id;
+  std::uint64_t directory_inode = 0;
+  friend auto operator<=>(const OpenConnection&, const OpenConnection&) = default;
+};
+
+/// What a process had open when it was last seen with any file on FUSE: its descriptors vanish long before it does.
+struct OpenFilesMemory {
+  std::vector<OpenConnection> connections;
+  Nanoseconds seen{0};  ///< boot time
+};
+inline constexpr std::size_t kMaxRememberedProcesses = 4096;
+
+/// The control group of a living init, where it names a container.
+struct ContainerMemory {
+  pid_t ppid = 0;
+  std::string path;
 };
 
 struct History {
   std::map<ThreadId, ThreadMemory> threads;
   std::map<NamespaceId, NamespaceMemory> namespaces;
   std::map<ConnectionId, ConnectionMemory> connections;
-  std::map<pid_t, std::string> containers;  ///< init PID -> cgroup path seen while it was alive (cgroup v1 forgets it)
+  std::map<pid_t, ContainerMemory> containers;      ///< by PID of the init (cgroup v1 forgets it once it exits)
+  std::map<ProcessId, OpenFilesMemory> open_files;  ///< at most kMaxRememberedProcesses, the last seen ones
 };
 
 /// One action, from intent to outcome.

@@ -60,6 +60,11 @@ Json gaps(const Gaps& counted) {
   return out;
 }
 
+Json awaited(const std::optional<AwaitedProcess>& process) {
+  if (!process) return {};
+  return {{"pid", process->pid}, {"comm", process->comm}};
+}
+
 Json thread(const BlockedThread& blocked) {
   return {{"pid", blocked.pid},
           {"tid", blocked.id.tid},
@@ -73,7 +78,8 @@ Json thread(const BlockedThread& blocked) {
           {"verdict", word(blocked.verdict)},
           {"evidence", word(blocked.evidence)},
           {"candidates", ids(blocked.candidates)},
-          {"blocked_seconds", seconds(blocked.blocked_for)}};
+          {"blocked_seconds", seconds(blocked.blocked_for)},
+          {"waits_for", awaited(blocked.awaited)}};
 }
 
 Json stuck_exit(const StuckExit& exit) {
@@ -113,7 +119,8 @@ Json pid_namespace(const NamespaceFinding& finding, const Report& report) {
           {"connections", ids(finding.connections)},
           {"decision", decision(report, finding.id)},
           {"samples", finding.samples},
-          {"gap", finding.gap}};
+          {"gap", finding.gap},
+          {"waits_for", list(finding.waits_for, [](NamespaceId id) { return Json(id.inode); })}};
 }
 
 Json server(const Server& holder) {
@@ -138,7 +145,8 @@ Json connection(const ConnectionFinding& finding, ExposeSource expose) {
           {"outside_viewers", or_null(finding.outside_viewers)},
           {"orphaned", finding.orphaned},
           {"host_mount", finding.host_mount},
-          {"waiting_since", finding.waiting_since ? Json(format_wall_time(*finding.waiting_since)) : Json()}};
+          {"waiting_since", finding.waiting_since ? Json(format_wall_time(*finding.waiting_since)) : Json()},
+          {"stalled_since", finding.stalled_since ? Json(format_wall_time(*finding.stalled_since)) : Json()}};
 }
 
 Json outcome(const OutcomeRecord& record) {

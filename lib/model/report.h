@@ -15,7 +15,13 @@
 
 namespace defused {
 
-/// A thread that was told to die and cannot.
+/// A process outside that has to act before a dead one can go.
+struct AwaitedProcess {
+  pid_t pid = 0;
+  std::string comm;
+};
+
+/// A thread that was told to die and cannot; or one that is dead, and that nobody takes away (stack empty).
 struct BlockedThread {
   pid_t pid = 0;  ///< its process
   ThreadId id;
@@ -24,14 +30,15 @@ struct BlockedThread {
   bool sigkill_pending = false;
   std::vector<std::string> stack;
   std::optional<ConnectionId> connection;
-  std::vector<ConnectionId> candidates;  ///< connections that it may wait for, where none was singled out
+  std::vector<ConnectionId> candidates;  ///< connections that it may wait for
   Attribution attribution = Attribution::unknown;
   bool attribution_serves_acting = false;  ///< DESIGN.md 5.4: no overlay frame, no waiting connection out of sight
   Verdict verdict = Verdict::undetermined;
   Evidence evidence = Evidence::none;
   std::uint64_t context_switches = 0;
-  std::uint32_t samples = 0;   ///< in a row without progress
-  Nanoseconds blocked_for{0};  ///< without progress, by our samples or by `sched`
+  std::uint32_t samples = 0;              ///< in a row without progress
+  Nanoseconds blocked_for{0};             ///< without progress, by our samples or by `sched`
+  std::optional<AwaitedProcess> awaited;  ///< unreaped_child: the parent; ptrace: the tracer, where it is known
 };
 
 struct Container {
@@ -57,6 +64,7 @@ struct NamespaceFinding {
   std::optional<Container> container;
   std::vector<BlockedThread> blocked_threads;
   std::vector<ConnectionId> connections;  ///< those that hold it: the wedged ones
+  std::vector<NamespaceId> waits_for;     ///< dying namespaces in it that it waits for: their cause is told there
 };
 
 /// A blocked thread in no dying PID namespace. Shown and explained, never aborted automatically.
@@ -89,6 +97,9 @@ struct ConnectionFinding {
   bool host_mount = false;                   ///< mounted in the mount namespace of the host's PID 1
   bool orphaned = false;                     ///< mounted nowhere and held by nobody, with waiting requests
   std::optional<Nanoseconds> waiting_since;  ///< wall clock, where requests have waited in two samples
+  /// Wall clock: since when the oldest waiting request is the same, or requests wait that nobody can answer; only once
+  /// that is detect.stuck_after.
+  std::optional<Nanoseconds> stalled_since;
 };
 
 /// What lib/detect makes of a Snapshot and the History.

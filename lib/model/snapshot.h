@@ -62,6 +62,7 @@ struct MountTable {
   bool complete = true;  ///< false: the cap on lines bit
   bool has_overlay = false;
   std::string container_hint;  ///< a root or mount point that names a container ("/docker/<id>..."), else empty
+  bool has_virtiofs = false;   ///< FUSE without an entry in fusectl: a wait for it looks like one for another
 };
 
 /// A thread that was looked at closely.
@@ -81,7 +82,12 @@ struct ThreadSample {
   std::optional<NamespaceId> mount_namespace;
   std::vector<int> open_mount_ids;   ///< mnt_id of its open files (exit_mm and killed threads still have them)
   std::optional<Nanoseconds> slept;  ///< since it last ran, from se.exec_start of `sched`; nothing where absent
-  Gaps gaps;                         ///< what of this thread could not be read
+  pid_t tracer = 0;                  ///< TracerPid; 0: none, or none any more
+  /// The connection in whose queue it stands at this moment, where the kernel itself was asked (lib/bpf).
+  std::optional<ConnectionId> queued;
+  /// All connections that its kernel stack leads to, what is long over included (lib/bpf); nothing: not known, or many.
+  std::optional<std::vector<ConnectionId>> on_stack;
+  Gaps gaps;  ///< what of this thread could not be read
 };
 
 /// A process that was looked at closely: an init that may be dying, a process below one, or one that was told to die.
@@ -115,7 +121,7 @@ struct DeviceHolder {
 
 /// One process with files open on mounts; mount ids are unique on the host, whatever the namespace.
 struct FileUser {
-  pid_t pid = 0;
+  ProcessId id;                           ///< start time 0: not read
   std::vector<int> mount_ids;             ///< distinct, sorted; FUSE mounts only
   std::vector<ConnectionId> connections;  ///< the same as connections, where the kernel itself was asked (lib/bpf)
 };
@@ -151,9 +157,13 @@ struct Snapshot {
   Instant taken;
   KernelFacts kernel;
   bool fusectl_present = false;
-  std::vector<ProcessBrief> processes;        ///< all of the host, by PID
-  std::vector<ProcessSample> suspects;        ///< by PID
-  std::vector<ConnectionSample> connections;  ///< by id
+  std::vector<ProcessBrief> processes;                     ///< all of the host, by PID
+  std::vector<ProcessSample> suspects;                     ///< by PID
+  std::vector<ConnectionSample> connections;               ///< by id
+  std::map<pid_t, std::vector<std::string>> init_cgroups;  ///< of living inits, as ProcessSample::cgroup_paths
+  std::vector<FileUser> open_files;  ///< who has files open on FUSE, where that was read for the History alone
+  /// The number of the oldest waiting request of each connection that has a server, 0 for none (lib/bpf).
+  std::optional<std::map<ConnectionId, std::uint64_t>> oldest_requests;
   std::optional<Surroundings> surroundings;
   std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
   Gaps gaps;                       ///< of the whole pass, those of suspects included

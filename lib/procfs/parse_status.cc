@@ -45,6 +45,8 @@ bool take_status_line(std::string_view key, std::string_view value, StatusFields
     return number(out.pid);
   } else if (key == "PPid") {
     return number(out.ppid);
+  } else if (key == "TracerPid") {
+    return number(out.tracer);
   } else if (key == "FDSize") {
     return number(out.descriptor_table_size);
   } else if (key == "NStgid") {

@@ -85,6 +85,7 @@ bool take_mount_line(std::string_view line, MountTable& table) {
   const std::string_view source = take_field(rest, ' ');
   if (fstype.empty()) return false;
   if (fstype == "overlay") table.has_overlay = true;
+  if (fstype == "virtiofs") table.has_virtiofs = true;
   if (table.container_hint.empty()) {
     if (names_container(root))
       table.container_hint = clean_path(root);

@@ -143,7 +143,7 @@ class SurroundingsReader {
     } else {
       if (truncated) note("fdinfo", Error{ErrorKind::unsupported, "too many descriptors", 0}, complete);
       FileUser user;
-      user.pid = process.pid;
+      user.id.pid = process.pid;
       for (const std::string& name : *names) read_descriptor(process, base, name, user, complete);
       auto& ids = user.mount_ids;
       std::sort(ids.begin(), ids.end());

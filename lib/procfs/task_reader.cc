@@ -124,6 +124,7 @@ bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, 
   thread.sigkill_pending = status->sigkill_pending;
   thread.core_dumping = status->core_dumping;
   thread.context_switches = status->context_switches;
+  thread.tracer = status->tracer;
   if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
   if (is_asleep_for_good(thread) && is_told_to_die(thread)) {
     if (!thread.has_memory) {

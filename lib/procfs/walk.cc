@@ -72,6 +72,15 @@ void merge(const Gaps& from, Gaps& into) {
   for (const auto& [key, count] : from) into[key] += count;
 }
 
+// While they live: cgroup v1 shows "/" for a task that exits.
+void read_init_cgroups(const ProcRoot& proc, Snapshot& snapshot) {
+  for (const ProcessBrief& process : snapshot.processes) {
+    if (!process.is_init() || !process.has_memory) continue;
+    const auto file = proc.files().read_file(std::to_string(process.pid) + "/cgroup", 65'536);
+    if (file) snapshot.init_cgroups[process.pid] = parse_cgroup(file->text);
+  }
+}
+
 }  // namespace
 
 Result<ProcRoot> ProcRoot::open(const std::string& path, ReadHook hook) {
@@ -108,6 +117,7 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
       add_gap(snapshot.gaps, "status", status.error().kind);
     }
   }
+  read_init_cgroups(proc, snapshot);
   const std::set<pid_t> chosen = choose_suspects(snapshot.processes);
   if (chosen.empty()) return {};
   const SchedNow now = read_sched_now(proc);

@@ -21,7 +21,7 @@ TEST_CASE("the iterator sees a /dev/fuse of ours, and not the one of its self-te
   const auto files = (*reader)->read();
   REQUIRE(files);
   const auto ours = std::count_if(files->begin(), files->end(), [](const OpenFuseFile& file) {
-    return file.pid == getpid() && file.device && file.connection.kernel_dev == 0;
+    return file.process.pid == getpid() && file.device && file.connection.kernel_dev == 0;
   });
   CHECK(ours == 1);
 }

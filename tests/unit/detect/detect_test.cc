@@ -152,7 +152,7 @@ TEST_CASE("init itself blocked: the server is PID 1") {
     s.processes[1].threads = 2;
     s.processes[2] = brief(101, 100, 1, 2, 'S', true);  // an ordinary member, alive and not told to die
     s.surroundings->viewers.push_back(Viewer{{101}, MountTable{{mount(66, kWedged)}, true, false, {}}});
-    s.surroundings->users.push_back(FileUser{101, {66}, {}});
+    s.surroundings->users.push_back(FileUser{{101, 0}, {66}, {}});
   };
   SECTION("its members are neither users nor viewers") {
     const Findings findings = judge(change);
@@ -368,7 +368,7 @@ TEST_CASE("who would be hurt") {
   SECTION("a user outside") {
     const Findings findings = judge([&](Snapshot& s) {
       outsider(s);
-      s.surroundings->users = {FileUser{200, {66}, {}}};
+      s.surroundings->users = {FileUser{{200, 0}, {66}, {}}};
     });
     CHECK(findings.connections[0].outside_users == 1U);
   }
@@ -427,7 +427,7 @@ TEST_CASE("a stuck exit outside of any namespace is told, not mixed in") {
 TEST_CASE("history forgets what is gone") {
   const DetectSettings settings{2s, false};
   const History first = detect(deadlock(), History{}, settings).history;
-  CHECK(first.threads.size() == 1);  // the one in zap_pid_ns_processes waits for others and is not blocked
+  CHECK(first.threads.size() == 2);  // init's too: only once it stands still, dead children are told
   CHECK(first.namespaces.size() == 1);
   Snapshot empty;
   empty.fusectl_present = true;

@@ -54,7 +54,11 @@ TEST_CASE("a pass with every field set survives the way there and back") {
     CHECK(history.connections.at(ConnectionId{40}).directory_inode == 1234);
     CHECK(history.connections.at(ConnectionId{40}).waiting == 2);
     CHECK(history.connections.at(ConnectionId{40}).waiting_since == Nanoseconds(8));
-    CHECK(history.containers.at(4700) == "/system.slice/docker-0123abcd.scope");
+    CHECK(history.containers.at(4700).path == "/system.slice/docker-0123abcd.scope");
+    CHECK(history.containers.at(4700).ppid == 4690);
+    const OpenFilesMemory& open = history.open_files.at(ProcessId{4711, 99});
+    CHECK(open.connections == std::vector{OpenConnection{ConnectionId{40}, 1234}});
+    CHECK(open.seen == Nanoseconds(9));
   }
   SECTION("ledger") {
     REQUIRE(back->memory.ledger.entries.size() == 2);

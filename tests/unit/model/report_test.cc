@@ -34,13 +34,13 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
   const Json& found = report["pid_namespaces"][0];
   CHECK(keys(found) == Keys{"pid_namespace", "init", "state", "wait_class", "verdict", "evidence", "since",
                             "stuck_seconds", "stuck", "container", "blocked_threads", "connections", "decision",
-                            "samples", "gap"});
+                            "samples", "gap", "waits_for"});
   CHECK(keys(found["init"]) == Keys{"pid", "start_ticks", "comm"});
   CHECK(keys(found["container"]) == Keys{"id", "runtime", "pod_uid"});
   CHECK(keys(found["decision"]) == Keys{"action", "reasons", "connection"});
   const Keys thread_keys{
       "pid",        "tid",         "start_ticks", "comm",     "wait_class", "sigkill_pending", "stack",
-      "connection", "attribution", "verdict",     "evidence", "candidates", "blocked_seconds"};
+      "connection", "attribution", "verdict",     "evidence", "candidates", "blocked_seconds", "waits_for"};
   CHECK(keys(found["blocked_threads"][0]) == thread_keys);
   auto exit_keys = thread_keys;
   exit_keys.emplace_back("since");
@@ -48,7 +48,7 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
   CHECK(keys(report["connections"][0]) == Keys{"id", "fstype", "source", "mount_points", "waiting", "max_background",
                                                "congestion_threshold", "server_state", "server_evidence", "servers",
                                                "outside_users", "outside_viewers", "orphaned", "host_mount",
-                                               "waiting_since"});
+                                               "waiting_since", "stalled_since"});
   CHECK(keys(report["connections"][0]["servers"][0]) == Keys{"pid", "start_ticks", "comm", "state"});
 }
 

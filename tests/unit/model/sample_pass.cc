@@ -76,7 +76,9 @@ Memory make_memory() {
   memory.history.namespaces[NamespaceId{4026532178}] =
       NamespaceMemory{Nanoseconds(INT64_MAX), true, Verdict::not_fuse, "hold: mode"};
   memory.history.connections[ConnectionId{40}] = ConnectionMemory{1234, 2, Nanoseconds(8)};
-  memory.history.containers[4700] = "/system.slice/docker-0123abcd.scope";
+  memory.history.containers[4700] = ContainerMemory{4690, "/system.slice/docker-0123abcd.scope"};
+  memory.history.open_files[ProcessId{4711, 99}] =
+      OpenFilesMemory{{OpenConnection{ConnectionId{40}, 1234}}, Nanoseconds(9)};
   memory.ledger.entries = {
       LedgerEntry{ConnectionId{40}, 1234, NamespaceId{4026532178}, Nanoseconds(1), Nanoseconds(2), Outcome::released},
       LedgerEntry{ConnectionId{41}, 1235, NamespaceId{4026532179}, Nanoseconds(3), Nanoseconds(4), std::nullopt}};

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading all records of a BPF iterator. Private to lib/bpf.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace defused {
+
+/// As stat shows a start time: USER_HZ is 100 wherever BPF is (fs/proc/array.c, nsec_to_clock_t).
+inline constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
+
+/// Runs the iterator behind `link` once. io, denied: it cannot be started or read; malformed: half a record.
+template <typename Record>
+Result<std::vector<Record>> iterate(const bpf_link* link) {
+  const UniqueFd iterator(bpf_iter_create(bpf_link__fd(link)));
+  if (!iterator) return fail_errno(errno, "bpf: starting the iterator");
+  std::vector<Record> records;
+  std::array<Record, 1024> buffer{};
+  while (true) {
+    const ssize_t got = ::read(iterator.get(), buffer.data(), sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, "bpf: reading the iterator");
+    if (got == 0) return records;
+    if (static_cast<std::size_t>(got) % sizeof(Record) != 0) return fail(ErrorKind::malformed, "bpf: half a record");
+    records.insert(records.end(), buffer.begin(), buffer.begin() + got / static_cast<ssize_t>(sizeof(Record)));
+  }
+}
+
+}  // namespace defused

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// WaitReader: which connection a thread waits for that was told to die, from the kernel itself (BPF iterator over
+// tasks, Linux 5.17 with BTF, x86-64). /proc can only list candidates. Optional. One thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "model/snapshot.h"
+
+namespace defused {
+
+struct TaskWait {
+  pid_t pid = 0;
+  ThreadId thread;
+  /// It stands in a queue of this connection at this moment: for the answer to a request, for a page, for a free slot.
+  std::optional<ConnectionId> queued;
+  std::vector<ConnectionId> on_stack;  ///< all that its kernel stack leads to, what is long over included
+  bool on_stack_complete = true;       ///< false: there were more
+};
+
+class WaitReader {
+ public:
+  /// Loads the program. unsupported: built without BPF, no BTF, a kernel before 5.17; denied; io. One sentence why.
+  static Result<std::unique_ptr<WaitReader>> load();
+  WaitReader() = default;
+  WaitReader(const WaitReader&) = delete;
+  WaitReader& operator=(const WaitReader&) = delete;
+  virtual ~WaitReader() = default;
+
+  /// Every sleeping thread that is exiting, dumping core, a worker of io_uring, or has SIGKILL pending.
+  virtual Result<std::vector<TaskWait>> read() = 0;
+};
+
+/// Puts what `waits` says beside the threads of `suspects`; a thread is known by TID and start time.
+void merge_waits(const std::vector<TaskWait>& waits, std::vector<ProcessSample>& suspects);
+
+}  // namespace defused

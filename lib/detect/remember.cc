@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "detect/remember.h"
+
+#include <algorithm>
+#include <set>
+
+#include "detect/container.h"
+
+namespace defused {
+
+namespace {
+
+using OpenFiles = std::map<ProcessId, OpenFilesMemory>;
+
+void add_open(OpenFiles& out, const ProcessId& process, const std::set<OpenConnection>& open, Nanoseconds now) {
+  if (process.start_ticks == 0 || open.empty()) return;
+  out[process] = OpenFilesMemory{{open.begin(), open.end()}, now};
+}
+
+// The least lately seen ones go.
+void bound(OpenFiles& files) {
+  if (files.size() <= kMaxRememberedProcesses) return;
+  std::vector<Nanoseconds> seen;
+  seen.reserve(files.size());
+  for (const auto& [process, memory] : files) seen.push_back(memory.seen);
+  const auto nth = seen.begin() + static_cast<std::ptrdiff_t>(files.size() - kMaxRememberedProcesses);
+  std::nth_element(seen.begin(), nth, seen.end());
+  for (auto at = files.begin(); at != files.end() && files.size() > kMaxRememberedProcesses;) {
+    at = at->second.seen <= *nth ? files.erase(at) : std::next(at);
+  }
+}
+
+}  // namespace
+
+std::map<ConnectionId, ConnectionMemory> remember_connections(const Snapshot& snapshot, const History& before) {
+  std::map<ConnectionId, ConnectionMemory> after;
+  for (const ConnectionSample& sample : snapshot.connections) {
+    ConnectionMemory memory;
+    memory.directory_inode = sample.directory_inode;
+    memory.waiting = sample.waiting.value_or(0);
+    memory.waiting_since = snapshot.taken.boottime;
+    const auto known = before.connections.find(sample.id);
+    const bool same = known != before.connections.end() && known->second.directory_inode == sample.directory_inode;
+    if (same && known->second.waiting > 0) {
+      memory.waiting_since = known->second.waiting_since;
+      memory.oldest_request = known->second.oldest_request;
+      memory.oldest_since = known->second.oldest_since;
+    }
+    if (snapshot.oldest_requests) {
+      const auto oldest = snapshot.oldest_requests->find(sample.id);
+      const std::uint64_t number = oldest == snapshot.oldest_requests->end() ? 0 : oldest->second;
+      if (number != memory.oldest_request) memory.oldest_since = snapshot.taken.boottime;
+      memory.oldest_request = number;
+    }
+    after[sample.id] = memory;
+  }
+  return after;
+}
+
+std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, const History& before) {
+  std::map<pid_t, ContainerMemory> after;
+  for (const ProcessBrief& process : snapshot.processes) {
+    if (!process.is_init()) continue;
+    const auto read = snapshot.init_cgroups.find(process.pid);
+    if (read != snapshot.init_cgroups.end()) {
+      for (const std::string& path : read->second) {
+        if (!parse_container(path)) continue;
+        after[process.pid] = ContainerMemory{process.ppid, path};
+        break;
+      }
+      continue;
+    }
+    // Dying: what it was while it lived. A number that was used again has another parent, as a rule.
+    const auto known = before.containers.find(process.pid);
+    if (known != before.containers.end() && known->second.ppid == process.ppid) after.insert(*known);
+  }
+  return after;
+}
+
+OpenFiles remember_open_files(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts,
+                              const History& before) {
+  std::map<ConnectionId, std::uint64_t> inodes;
+  for (const ConnectionSample& sample : snapshot.connections) inodes[sample.id] = sample.directory_inode;
+  std::map<int, ConnectionId> by_mount;
+  for (const auto& [id, facts] : mounts) {
+    for (const int mount_id : facts.mount_ids) by_mount.emplace(mount_id, id);
+  }
+  const Nanoseconds now = snapshot.taken.boottime;
+  OpenFiles after = before.open_files;
+  const auto note = [&](const ProcessId& process, const std::vector<int>& mount_ids,
+                        const std::vector<ConnectionId>& connections) {
+    std::set<OpenConnection> open;
+    for (const int mount_id : mount_ids) {
+      const auto found = by_mount.find(mount_id);
+      if (found != by_mount.end()) open.insert({found->second, inodes[found->second]});
+    }
+    for (const ConnectionId id : connections) open.insert({id, inodes[id]});
+    add_open(after, process, open, now);
+  };
+  for (const ProcessSample& suspect : snapshot.suspects) {
+    for (const ThreadSample& thread : suspect.threads) note(suspect.id, thread.open_mount_ids, {});
+  }
+  if (snapshot.surroundings) {
+    for (const FileUser& user : snapshot.surroundings->users) note(user.id, user.mount_ids, user.connections);
+  }
+  for (const FileUser& user : snapshot.open_files) note(user.id, user.mount_ids, user.connections);
+  if (after.empty()) return after;
+  // Who is gone is forgotten.
+  std::set<pid_t> there;
+  for (const ProcessBrief& process : snapshot.processes) there.insert(process.pid);
+  for (auto at = after.begin(); at != after.end();) {
+    at = there.count(at->first.pid) == 0 ? after.erase(at) : std::next(at);
+  }
+  bound(after);
+  return after;
+}
+
+std::optional<Container> container_of(const DyingNamespace& dying, const History& memory) {
+  if (auto found = find_container(dying.init->cgroup_paths)) return found;
+  const auto known = memory.containers.find(dying.init->id.pid);
+  if (known != memory.containers.end()) {
+    if (auto found = parse_container(known->second.path)) return found;
+  }
+  for (const ProcessSample* member : dying.members) {
+    if (auto found = find_container(member->cgroup_paths)) return found;
+  }
+  for (const ProcessSample* member : dying.members) {
+    for (const ThreadSample& thread : member->threads) {
+      if (!thread.mounts) continue;
+      if (auto found = parse_container(thread.mounts->container_hint)) return found;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace defused

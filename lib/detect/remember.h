@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept from pass to pass because it can be seen only while all is well, or only twice. Private to lib/detect.
+// Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "detect/world.h"
+#include "model/history.h"
+#include "model/report.h"
+
+namespace defused {
+
+/// Since when requests have waited, and since when the oldest one is the same.
+std::map<ConnectionId, ConnectionMemory> remember_connections(const Snapshot& snapshot, const History& before);
+
+/// The control groups of living inits that name a container: cgroup v1 shows "/" for a task that exits.
+std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, const History& before);
+
+/// Which connections each process had files open on: the descriptors of an exiting thread are gone. Bounded.
+std::map<ProcessId, OpenFilesMemory> remember_open_files(const Snapshot& snapshot,
+                                                         const std::map<ConnectionId, MountFacts>& mounts,
+                                                         const History& before);
+
+/// Whose namespace it is: from its control groups, else from what was remembered, else from a mount table in it.
+std::optional<Container> container_of(const DyingNamespace& dying, const History& memory);
+
+}  // namespace defused

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The situations that defused must tell apart, each made of actors on a stage, and what is true of each by construction.
+
+A situation is a function of the stage that returns a `Truth`; its docstring is its line in docs/DETECTION.md."""
+import os
+import signal
+import unittest
+from dataclasses import dataclass, field
+
+from stage import FREEZER
+
+FLUSH = ("request_wait_answer", "fuse_flush")
+ZAP = "zap_pid_ns_processes"
+
+
+@dataclass
+class Truth:
+    """Of the one namespace or stuck exit that is to be found. `connections` are the wedged ones."""
+    state: str = ""  # "": nothing is dying
+    verdict: str = ""
+    wait_class: str = ""
+    init: object = None
+    blocked: list = field(default_factory=list)  # actors that must be named among the blocked threads
+    connections: list = field(default_factory=list)
+    server: str = "none"
+    users: int = 0
+    viewers: int = 0
+    outer: object = None  # the init of a namespace that waits for this one
+    stuck_exit: object = None  # an actor outside of every dying namespace
+    live: list = field(default_factory=list)  # connections that have a live server
+    release: object = None  # lets it end by itself
+
+
+def spring(init, *blocked, symbols=FLUSH):
+    """Kills the namespace and waits until it stands."""
+    init.kill()
+    init.wait_in(ZAP)
+    for actor in blocked:
+        actor.wait_in(*symbols)
+
+
+def deadlock(init, blocked, connections, **more):
+    return Truth("reaping", "deadlocked", more.pop("wait_class", "fuse_flush"), init, blocked, connections, **more)
+
+
+def self_held(stage):
+    """A server holds a file of its own mount"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    spring(init, server)
+    return deadlock(init, [server], [connection])
+
+
+def server_as_init(stage):
+    """The server is PID 1 and holds a file of its own; another member lives on"""
+    init = stage.spawn("pid", "mnt")
+    init.spawn()
+    connection = init.fuse("a")
+    init.open(connection.file())
+    init.kill()
+    init.wait_in(*FLUSH)
+    return Truth("init_blocked", "deadlocked", "fuse_flush", init, [init], [connection])
+
+
+def init_with_threads(stage):
+    """Init has threads, and the one in `zap_pid_ns_processes` is not its leader"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    init.do("leave_leader")
+    spring(init, server)
+    return deadlock(init, [server], [connection])
+
+
+def dirty_mapping(stage):
+    """A dirty shared mapping of a file of its own, still open"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.do("dirty", server.open(connection.file()))
+    spring(init, server, symbols=("fuse",))
+    on_close = "fuse_vma_close" not in server.stacks()  # up to 6.15 it waits only when the file is closed
+    return deadlock(init, [server], [connection], wait_class="fuse_flush" if on_close else "fuse_writeback",
+                    server="none" if on_close else "dying")
+
+
+def dirty_mapping_closed(stage):
+    """A dirty shared mapping whose file was closed before, with the page cache writing back"""
+    init, server = stage.container()
+    connection = server.fuse("a", "writeback")
+    server.do("dirty", server.open(connection.file()), "closed")
+    init.kill()
+    init.wait_in(ZAP)
+    server.wait_in("fuse_vma_close")
+    return deadlock(init, [server], [connection], wait_class="fuse_writeback", server="dying")
+
+
+def nested(stage):
+    """A namespace in a namespace; the outer one is killed and waits for the inner one"""
+    outer, middle = stage.container()
+    init = middle.spawn("pid")
+    init.do("reap")
+    server = init.spawn()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    spring(outer, server)
+    init.wait_in(ZAP)
+    return deadlock(init, [server], [connection], outer=outer)
+
+
+def one_of_two(stage):
+    """Two connections of a dead server, of which only one is waited for"""
+    init, server = stage.container()
+    guilty = server.fuse("a")
+    server.fuse("b")
+    server.open(guilty.file())
+    spring(init, server)
+    return deadlock(init, [server], [guilty])
+
+
+def two_wedged(stage):
+    """Two servers in one namespace, each waits for itself"""
+    init, first = stage.container()
+    second = init.spawn()
+    connections = [first.fuse("a"), second.fuse("b")]
+    first.open(connections[0].file())
+    second.open(connections[1].file())
+    spring(init, first, second)
+    return deadlock(init, [first, second], connections)
+
+
+def beside_a_busy_one(stage):
+    """Beside the wedged connection one with a live server that takes its time with somebody else's read"""
+    live = stage.spawn().fuse("live")
+    reader = stage.spawn()
+    file = reader.open(live.file(), "direct")
+    live.mute("read")
+    reader.do("later", "read", file)
+    reader.wait_in("fuse_")
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    spring(init, server)
+    return deadlock(init, [server], [connection], live=[live])
+
+
+def slow_server(stage):
+    """A live server outside that has not answered yet"""
+    connection = stage.spawn().fuse("a")
+    connection.mute("flush")
+    init, client = stage.container()
+    client.open(connection.file())
+    spring(init, client)
+    return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive", viewers=1,
+                 live=[connection], release=connection.unmute)
+
+
+def stopped_server(stage):
+    """A server outside that was stopped (SIGSTOP)"""
+    connection = stage.spawn().fuse("a")
+    init, client = stage.container()
+    client.open(connection.file())
+    connection.server.kill(signal.SIGSTOP)
+    spring(init, client)
+    return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive", viewers=1,
+                 live=[connection], release=lambda: connection.server.kill(signal.SIGCONT))
+
+
+def server_by_setns(stage):
+    """A live server outside whose mount exists only in the victim's mount namespace"""
+    init, client = stage.container()
+    connection = stage.spawn().fuse("a", inside=init)
+    connection.mute("flush")
+    client.open(connection.file())
+    spring(init, client)
+    return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive",
+                 live=[connection], release=connection.unmute)
+
+
+def shared_with_a_user(stage):
+    """A deadlock on a connection that a living process outside has open"""
+    init = stage.spawn("pid")
+    init.do("reap")
+    server = init.spawn()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    stage.spawn().open(connection.file(1), "r")
+    spring(init, server)
+    return deadlock(init, [server], [connection], users=1, viewers=1)
+
+
+def on_the_host(stage):
+    """The same self-held file in a process of the host, in no PID namespace of its own"""
+    server = stage.spawn("mnt")
+    connection = server.fuse("a")
+    server.open(connection.file())
+    server.kill()
+    server.wait_in(*FLUSH)
+    return Truth("", "deadlocked", "fuse_flush", None, [server], [connection], stuck_exit=server)
+
+
+def unreaped_child(stage):
+    """A process put into the namespace by a parent outside (setns) that never waits for it"""
+    init, _ = stage.container()
+    parent = stage.spawn()
+    parent.do("enter", init.pid, "pid")
+    child = parent.spawn()
+    child.tell("exit_group")
+    init.kill()
+    init.wait_in(ZAP)
+    return Truth("draining", "not_fuse", "unreaped_child", init, [child])
+
+
+def traced_zombie(stage):
+    """A child that is dead, and whose tracer outside does not look"""
+    init, child = stage.container()
+    stage.spawn().do("trace", child.pid)
+    init.kill()
+    init.wait_in(ZAP)
+    return Truth("reaping", "not_fuse", "ptrace", init, [child])
+
+
+def traced_exit(stage):
+    """A child that is stopped on its way out for a tracer that does not look"""
+    init, child = stage.container()
+    stage.spawn().do("trace", child.pid, "exit")
+    spring(init, child, symbols=("ptrace_stop",))
+    return Truth("reaping", "not_fuse", "ptrace", init, [child])
+
+
+def frozen(stage):
+    """A child in a frozen cgroup (v1), with a FUSE mount beside it"""
+    if not os.path.isdir(FREEZER):
+        raise unittest.SkipTest("no cgroup v1 freezer here")
+    init, child = stage.container()
+    live = stage.spawn().fuse("live")
+    stage.freeze(child)
+    spring(init, child, symbols=("__refrigerator",))
+    return Truth("reaping", "not_fuse", "freezer", init, [child], live=[live])
+
+
+def crowd(stage):
+    """500 processes that die as they should"""
+    init, _ = stage.container()
+    init.do("crowd", 500)
+    init.kill()
+    return Truth()
+
+
+def healthy(stage):
+    """A healthy server and its client"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    client = init.spawn()
+    client.open(connection.file())
+    return Truth(live=[connection])
+
+
+def detached(stage):
+    """The wedged mount is lazily detached; beside it an innocent one whose live server takes its time"""
+    live = stage.spawn().fuse("live")
+    reader = stage.spawn()
+    file = reader.open(live.file(), "direct")
+    live.mute("read")
+    reader.do("later", "read", file)
+    reader.wait_in("fuse_")
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    server.do("detach", connection.path)
+    spring(init, server)
+    return deadlock(init, [server], [connection], live=[live], users=None)
+
+
+def overlay(stage):
+    """An overlay whose lower layer is the wedged mount, in no mount table any more"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    upper = stage.path("upper")
+    server.do("tmpfs", upper)
+    server.do("mkdir", upper + "/up")
+    server.do("mkdir", upper + "/work")
+    server.do("overlay", connection.path, upper + "/up", upper + "/work", stage.path("merged"))
+    server.do("detach", connection.path)
+    server.open(stage.path("merged") + "/f0", "r")
+    spring(init, server)
+    return deadlock(init, [server], [connection], users=None)
+
+
+def aio(stage):
+    """An asynchronous write (AIO) in flight"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    file = server.open(connection.file(), "direct")
+    connection.mute("write")
+    server.do("aio", file)
+    spring(init, server, symbols=("exit_aio",))
+    return deadlock(init, [server], [connection], wait_class="aio", server="dying")
+
+
+def io_uring(stage):
+    """An fsync by an io_uring worker in flight"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    file = server.open(connection.file())
+    connection.mute("fsync")
+    server.do("uring_fsync", file)
+    server.wait_in("io_wq_worker", "fuse")
+    spring(init, server, symbols=("io_wq_put_and_exit",))
+    return deadlock(init, [server], [connection], wait_class="io_uring", server="dying")
+
+
+def core_dump(stage):
+    """A core dump onto FUSE, by a process that got /dev/fuse from its server"""
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        if file.read(1) in "|/@":
+            raise unittest.SkipTest("kernel.core_pattern does not write to the working directory")
+    init, server = stage.container()
+    connection = server.fuse("a")
+    connection.mute("write")
+    dumper = server.spawn("keep")
+    dumper.tell("dump", connection.path)
+    dumper.wait_in("coredump", "request_wait_answer")
+    spring(init, dumper, symbols=("coredump",))
+    return deadlock(init, [dumper], [connection], wait_class="coredump", server="dying")
+
+
+def inherited_device(stage):
+    """The server is dead, but the blocked process got its /dev/fuse from it"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    client = server.spawn("keep")
+    client.open(connection.file())
+    connection.mute("flush")
+    spring(init, client)
+    return deadlock(init, [client], [connection])
+
+
+def asleep(stage):
+    """An exiting thread in state S: another thread called exit_group, no signal is pending"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    server.open(connection.file())
+    server.tell("exit_group")
+    server.wait_in(*FLUSH)
+    assert "State:\tS" in server.stacks()
+    spring(init, server)
+    assert "State:\tS" in server.stacks()
+    return deadlock(init, [server], [connection])
+
+
+SITUATIONS = [self_held, server_as_init, init_with_threads, dirty_mapping, dirty_mapping_closed, nested, one_of_two,
+              two_wedged, beside_a_busy_one, slow_server, stopped_server, server_by_setns, shared_with_a_user, on_the_host,
+              unreaped_child, traced_zombie, traced_exit, frozen, crowd, healthy, detached, overlay, aio, io_uring,
+              core_dump, inherited_device, asleep]

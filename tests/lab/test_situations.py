@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`defused scan --json` against every situation of situations.py: right about state, verdict, wait class, the exact set of
+wedged connections, server, outside users and viewers. What it said is a table in docs/DETECTION.md, which this test
+compares (and writes with DEFUSED_WRITE_DOCS=1)."""
+import os
+import unittest
+
+import situations
+from daemon import REPO, scan, wait_until
+from stage import Stage
+
+PAGE = os.path.join(REPO, "docs", "DETECTION.md")
+BEGIN = "<!-- situations: written by tests/lab/test_situations.py -->\n"
+END = "<!-- end of situations -->\n"
+
+
+class Situations(unittest.TestCase):
+    rows = {}
+
+    def look(self, stage, truth):
+        """One scan, and what it says of this stage."""
+        code, report, errors = scan()
+        self.assertEqual(code, 0, errors)
+        ours = {connection.id for connection in stage.connections}
+        spaces = {actor.pid_namespace for actor in stage.actors} - {os.stat("/proc/self/ns/pid").st_ino}
+        pids = {actor.pid for actor in stage.actors}
+        namespaces = {ns["pid_namespace"]: ns for ns in report["pid_namespaces"] if ns["pid_namespace"] in spaces}
+        exits = [exit for exit in report["stuck_exits"] if exit["pid"] in pids]
+        connections = {c["id"]: c for c in report["connections"] if c["id"] in ours}
+        self.assertEqual(set(connections), ours, report)
+        return report, namespaces, exits, connections
+
+    def check_server(self, truth, connection):
+        self.assertEqual(connection["server_state"], truth.server, connection)
+        self.assertEqual(connection["server_evidence"], "proven", connection)
+        if truth.users is None:  # on a mount that nobody can see, files are counted by the kernel alone
+            self.assertIn(connection["outside_users"], (0, None))
+        else:
+            self.assertEqual(connection["outside_users"], truth.users, connection)
+        self.assertEqual(connection["outside_viewers"], truth.viewers, connection)
+        self.assertIs(connection["host_mount"], False)
+
+    def check_namespace(self, truth, namespaces):
+        found = namespaces.pop(truth.init.pid_namespace, None)
+        self.assertIsNotNone(found, "the namespace is missing")
+        self.assertEqual(found["init"]["pid"], truth.init.pid)
+        for key in ("state", "verdict", "wait_class"):
+            self.assertEqual(found[key], getattr(truth, key), found)
+        self.assertEqual(set(found["connections"]), {c.id for c in truth.connections}, found)
+        self.assertEqual({thread["pid"] for thread in found["blocked_threads"]}, {actor.pid for actor in truth.blocked})
+        for thread in found["blocked_threads"]:
+            self.assertEqual(thread["verdict"], truth.verdict, thread)
+        self.assertIs(found["gap"], False)
+        self.assertEqual(found["decision"]["action"], "hold")
+        if truth.outer:
+            outer = namespaces.pop(truth.outer.pid_namespace)
+            self.assertEqual(outer["waits_for"], [truth.init.pid_namespace])
+            self.assertEqual(outer["blocked_threads"], [])
+            self.assertEqual(outer["connections"], [])
+            self.assertIs(outer["stuck"], False)
+            self.assertEqual(outer["verdict"], truth.verdict)
+        return found
+
+    def check_exit(self, truth, exits):
+        self.assertEqual({exit["pid"] for exit in exits}, {truth.stuck_exit.pid})
+        for exit in exits:
+            self.assertEqual(exit["verdict"], truth.verdict)
+            self.assertEqual(exit["wait_class"], truth.wait_class)
+            self.assertEqual([exit["connection"]], [c.id for c in truth.connections])
+        return exits[0]
+
+    def check(self, situation):
+        with Stage() as stage:
+            truth = situation(stage)
+            report, namespaces, exits, connections = self.look(stage, truth)
+            told = None
+            if truth.init:
+                told = self.check_namespace(truth, namespaces)
+            if truth.stuck_exit:
+                told = self.check_exit(truth, exits)
+                exits = []
+            self.assertEqual(exits, [])
+            # Nothing else is blamed: what is left has only begun to die.
+            for other in namespaces.values():
+                self.assertEqual((other["blocked_threads"], other["stuck"], other["waits_for"]), ([], False, []), other)
+            for connection in truth.connections:
+                self.check_server(truth, connections[connection.id])
+            for connection in truth.live:
+                self.assertIn(connections[connection.id]["server_state"], ("alive", "unknown"))
+            self.rows[situation] = self.row(situation, truth, told, connections)
+            if truth.release:
+                truth.release()
+                wait_until(truth.init.ended, 10, "the server to answer and the namespace to go")
+        self.assertEqual(report["schema"], "defused.report/v1")
+
+    @staticmethod
+    def row(situation, truth, told, connections):
+        """What scan said, not what is true."""
+        if told is None:
+            cells = ["nothing"] + [""] * 6
+        else:
+            wedged = [connections[c.id] for c in truth.connections]
+            names = sorted(c.path.rsplit("/", 1)[1] for c in truth.connections)
+            numbers = [{str(c[key]) for c in wedged} for key in ("server_state", "outside_users", "outside_viewers")]
+            cells = [told.get("state", "stuck exit"), told["verdict"], told["wait_class"], " ".join(names),
+                     *(" ".join(sorted(values)).replace("None", "unknown") for values in numbers)]
+        return "| " + " | ".join([situation.__doc__, *cells]) + " |\n"
+
+
+def add_tests():
+    for situation in situations.SITUATIONS:
+        def test(self, situation=situation):
+            self.check(situation)
+        setattr(Situations, f"test_{situation.__name__}", test)
+
+
+add_tests()
+
+
+class ZTable(unittest.TestCase):
+    """After all the others (tests run by name): the page says what was seen."""
+
+    def test_page(self):
+        missing = [s.__name__ for s in situations.SITUATIONS if s not in Situations.rows]
+        if missing:
+            self.skipTest(f"not all situations were made: {' '.join(missing)}")
+        table = "| situation | state | verdict | wait class | wedged | server | users | viewers |\n"
+        table += "|---|---|---|---|---|---|---|---|\n" + "".join(Situations.rows[s] for s in situations.SITUATIONS)
+        with open(PAGE, encoding="utf-8") as file:
+            page = file.read()
+        head, _, rest = page.partition(BEGIN)
+        old, _, tail = rest.partition(END)
+        if os.environ.get("DEFUSED_WRITE_DOCS") == "1":
+            with open(PAGE, "w", encoding="utf-8") as file:
+                file.write(head + BEGIN + table + END + tail)
+        else:
+            self.assertEqual(table, old)
+
+
+if __name__ == "__main__":
+    unittest.main()
