@@ -73,7 +73,10 @@ constexpr auto kRows = std::to_array<FamilyRow>({
     {"defused_fuse_connection_waiting_requests", kGauge, "connection", "Requests that wait in this connection.", "",
      "defused_fuse_connection_waiting_requests > 0", true, true, fill_connection_waiting},
     {"defused_fuse_connection_stalled_since_timestamp_seconds", kGauge, "connection",
-     "Since when requests have waited in this connection without a pause, Unix time.", "",
+     "Since when the oldest request of this connection has waited, or nobody could answer one; Unix time.",
+     "Shown once that is `detect.stuck_after`. Which request is the oldest, the kernel tells (BPF); without that only "
+     "a "
+     "connection without a server is said to be stalled.",
      "time() - defused_fuse_connection_stalled_since_timestamp_seconds > 300", true, true, fill_connection_stalled},
     {"defused_fuse_orphaned_connections", kGauge, "",
      "Connections mounted nowhere and held by nobody, with waiting requests.", "",

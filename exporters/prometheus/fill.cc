@@ -33,9 +33,8 @@ std::vector<const ConnectionFinding*> told_connections(const Scene& scene) {
   }
   std::vector<const ConnectionFinding*> told;
   for (const ConnectionFinding& connection : scene.report->findings.connections) {
-    const bool stalled = connection.waiting_since &&
-                         scene.report->scanned_at - *connection.waiting_since >= scene.view.settings.detect.stuck_after;
-    if (stalled || connection.orphaned || holding.count(connection.id) > 0) told.push_back(&connection);
+    if (connection.stalled_since || connection.orphaned || holding.count(connection.id) > 0)
+      told.push_back(&connection);
   }
   return told;
 }
@@ -173,8 +172,8 @@ void fill_connection_waiting(const Scene& scene, Samples& samples) {
 
 void fill_connection_stalled(const Scene& scene, Samples& samples) {
   for (const ConnectionFinding* connection : told_connections(scene)) {
-    if (!connection->waiting_since) continue;
-    samples.add(to_seconds(*connection->waiting_since), {{"connection", number(connection->id)}});
+    if (!connection->stalled_since) continue;
+    samples.add(to_seconds(*connection->stalled_since), {{"connection", number(connection->id)}});
   }
 }
 

@@ -138,9 +138,9 @@ void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, ConnectionFin
   }
   const bool all_seen = processes_complete(snapshot);
   if (around.viewers_complete && all_seen) finding.outside_viewers = viewers;
-  // By mount ids alone, files open on a mount that is in no table cannot be told from files elsewhere.
-  const bool told_by_mounts = around.viewers_complete && !finding.mount_ids.empty();
-  if (around.users_complete && all_seen && (around.exact || told_by_mounts)) {
+  // On a mount that is in no table, a working directory or a mapping is a user too, and nobody lists those.
+  const bool told = !finding.mount_ids.empty() && (around.exact || around.viewers_complete);
+  if (around.users_complete && all_seen && told) {
     finding.outside_users = count_outside_users(around, tree, finding);
   }
 }

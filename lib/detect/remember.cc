@@ -116,21 +116,28 @@ OpenFiles remember_open_files(const Snapshot& snapshot, const std::map<Connectio
 }
 
 std::optional<Container> container_of(const DyingNamespace& dying, const History& memory) {
-  if (auto found = find_container(dying.init->cgroup_paths)) return found;
+  std::optional<Container> pod;  // a pod whose container is not named yet
+  const auto names = [&](const std::vector<std::string>& paths) {
+    auto found = find_container(paths);
+    if (found && !found->id.empty()) return found;
+    if (found && !pod) pod = std::move(found);
+    return std::optional<Container>();
+  };
+  if (auto found = names(dying.init->cgroup_paths)) return found;
   const auto known = memory.containers.find(dying.init->id.pid);
   if (known != memory.containers.end()) {
-    if (auto found = parse_container(known->second.path)) return found;
+    if (auto found = names({known->second.path})) return found;
   }
   for (const ProcessSample* member : dying.members) {
-    if (auto found = find_container(member->cgroup_paths)) return found;
+    if (auto found = names(member->cgroup_paths)) return found;
   }
   for (const ProcessSample* member : dying.members) {
     for (const ThreadSample& thread : member->threads) {
       if (!thread.mounts) continue;
-      if (auto found = parse_container(thread.mounts->container_hint)) return found;
+      if (auto found = names(thread.mounts->container_hints)) return found;
     }
   }
-  return std::nullopt;
+  return pod;
 }
 
 }  // namespace defused

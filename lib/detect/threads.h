@@ -37,9 +37,9 @@ class ThreadJudge {
   struct Pool {
     std::set<ConnectionId> candidates;
     std::set<ConnectionId> own;  ///< those of its own mount table
-    bool all_in_sight = true;  ///< false: it may wait for something that its mounts do not show
-    bool all_known = true;     ///< false: it may wait for something that is no candidate at all
-    std::size_t mounted = 0;   ///< connections in its mount table, waiting or not
+    bool all_in_sight = true;    ///< false: it may wait for something that its mounts do not show
+    bool all_known = true;       ///< false: it may wait for something that is no candidate at all
+    std::size_t mounted = 0;     ///< connections in its mount table, waiting or not
   };
   [[nodiscard]] Pool pool_of(const ThreadSample& thread, const BlockedThread& out) const;
   bool attribute_exactly(const ThreadSample& thread, BlockedThread& out) const;

@@ -56,13 +56,15 @@ struct FuseMount {
   friend bool operator==(const FuseMount&, const FuseMount&) = default;
 };
 
+inline constexpr std::size_t kMaxContainerHints = 8;
+
 /// What a mountinfo says, reduced to FUSE.
 struct MountTable {
   std::vector<FuseMount> fuse_mounts;
   bool complete = true;  ///< false: the cap on lines bit
   bool has_overlay = false;
-  std::string container_hint;  ///< a root or mount point that names a container ("/docker/<id>..."), else empty
-  bool has_virtiofs = false;   ///< FUSE without an entry in fusectl: a wait for it looks like one for another
+  std::vector<std::string> container_hints;  ///< roots and mount points that may name a container; kMaxContainerHints
+  bool has_virtiofs = false;  ///< FUSE without an entry in fusectl: a wait for it looks like one for another
 };
 
 /// A thread that was looked at closely.

@@ -23,7 +23,7 @@ struct StatusFields {
   pid_t tgid = 0;
   pid_t pid = 0;
   pid_t ppid = 0;
-  pid_t tracer = 0;  ///< `TracerPid:`; 0: none, or a tracer outside of the reader's namespace
+  pid_t tracer = 0;         ///< `TracerPid:`; 0: none, or a tracer outside of the reader's namespace
   std::uint32_t level = 0;  ///< numbers in NStgid less one; 0 where the kernel has no NStgid
   pid_t inner_pid = 0;      ///< last number of NStgid
   std::uint32_t threads = 0;

@@ -42,8 +42,11 @@ bool is_fuse_type(std::string_view fstype) {
 
 bool is_hex(char character) { return (character >= '0' && character <= '9') || (character >= 'a' && character <= 'f'); }
 
-// Whether a path has a component of 64 hexadecimal digits (a container id), perhaps between other characters.
+// Whether a path may name a container: 64 hexadecimal digits (a container id, or an image layer), a pod, an LXC name.
 bool names_container(std::string_view path) {
+  for (const std::string_view part : {"kubelet/pods/", "/lxc/", "lxc.payload."}) {
+    if (path.find(part) != std::string_view::npos) return true;
+  }
   constexpr std::size_t kIdLength = 64;
   std::size_t run = 0;
   for (const char character : path) {
@@ -86,11 +89,10 @@ bool take_mount_line(std::string_view line, MountTable& table) {
   if (fstype.empty()) return false;
   if (fstype == "overlay") table.has_overlay = true;
   if (fstype == "virtiofs") table.has_virtiofs = true;
-  if (table.container_hint.empty()) {
-    if (names_container(root))
-      table.container_hint = clean_path(root);
-    else if (names_container(mount_point))
-      table.container_hint = clean_path(mount_point);
+  for (const std::string_view path : {root, mount_point}) {
+    if (table.container_hints.size() < kMaxContainerHints && names_container(path)) {
+      table.container_hints.push_back(clean_path(path));
+    }
   }
   if (!is_fuse_type(fstype)) return true;
   table.fuse_mounts.push_back(
@@ -161,7 +163,8 @@ std::vector<std::string> parse_cgroup(std::string_view text) {
     const bool unified = line.substr(0, 3) == "0::";
     take_field(line, ':');
     take_field(line, ':');
-    add(sanitize(line), unified);
+    constexpr std::size_t kLongestPath = 4096;  // of a pod in a container: the id at its end says whose it is
+    add(sanitize(line, kLongestPath), unified);
   }
   return paths;
 }

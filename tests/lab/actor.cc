@@ -79,10 +79,9 @@ void answer(int socket, const std::string& text) {
   if (send(socket, text.data(), text.size(), MSG_NOSIGNAL) < 0) _exit(1);
 }
 
-[[noreturn]] void act(int socket);
-
-// A child with a socket of its own; of ours it keeps nothing, but with "keep" every open file.
-std::string spawn(int own_socket, const Order& order) {
+// A child with a socket of its own; of ours it keeps nothing, but with "keep" every open file. Returns the socket to go
+// on with: in the child that is its own.
+int spawn(int own_socket, const Order& order) {
   unsigned long flags = SIGCHLD;
   bool keep = false;
   for (const std::string& word : order.words) {
@@ -101,10 +100,11 @@ std::string spawn(int own_socket, const Order& order) {
     if ((flags & CLONE_NEWNS) != 0 && (flags & CLONE_NEWPID) != 0 && mount("proc", "/proc", "proc", 0, nullptr) < 0)
       _exit(1);
     answer(order.descriptor, "ready");
-    act(order.descriptor);
+    return order.descriptor;
   }
   close(order.descriptor);
-  return result("clone", child);
+  answer(own_socket, result("clone", child));
+  return own_socket;
 }
 
 // fuse MOUNT_POINT SUBTYPE SOURCE [writeback] [in=PID]: mounts, in the mount namespace of another where asked, serves.
@@ -268,6 +268,8 @@ std::string perform(const Words& words) {
   return found == acts().end() ? "error no such act" : found->second(words);
 }
 
+[[noreturn]] void act(int socket);
+
 // The leader of this process ends; a thread goes on in its place.
 [[noreturn]] void leave_leader(int socket) {
   std::thread([socket] {
@@ -283,7 +285,11 @@ void act(int socket) {
     const Order order = receive(socket);
     if (order.words.empty()) _exit(0);
     if (order.words.front() == "leave_leader") leave_leader(socket);
-    answer(socket, order.words.front() == "spawn" ? spawn(socket, order) : perform(order.words));
+    if (order.words.front() == "spawn") {
+      socket = spawn(socket, order);
+    } else {
+      answer(socket, perform(order.words));
+    }
   }
 }
 

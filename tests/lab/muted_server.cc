@@ -18,7 +18,6 @@ namespace lab {
 namespace {
 
 constexpr fuse_ino_t kFirstFile = 2;
-constexpr fuse_ino_t kFiles = 10;
 constexpr fuse_ino_t kCreated = 100;
 constexpr off_t kSize = 1 << 20;
 

@@ -151,7 +151,7 @@ TEST_CASE("mountinfo: a cap is said, a broken line is an error") {
 TEST_CASE("mountinfo names the container of a Docker task") {
   const auto table = parse_mountinfo(capture("linux-6.18.44-docker/proc/7261/task/7261/mountinfo"), 1000);
   REQUIRE(table);
-  CHECK(table->container_hint.find("/docker/3bd9ede1fe0b02766920dc46597acfc53e635a5a9bc494cce3d79e78e75b5bde") !=
+  CHECK(table->container_hints.at(0).find("/docker/3bd9ede1fe0b02766920dc46597acfc53e635a5a9bc494cce3d79e78e75b5bde") !=
         std::string::npos);
 }
 

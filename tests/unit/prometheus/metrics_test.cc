@@ -57,7 +57,7 @@ Report stuck_report() {
   connection.fstype = "fuse.s3fs";
   connection.source = "https://user:secret@bucket/path?token=1";
   connection.waiting = 3;
-  connection.waiting_since = 1000s;
+  connection.stalled_since = 1000s;
   connection.server_state = ServerState::none;
   ConnectionFinding healthy;
   healthy.id = {42};
