@@ -136,7 +136,7 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
   if (!needs_surroundings(snapshot) && !stalled) {
-    if (files_due) read_open_files(snapshot, false);
+    if (files_due) read_for_history(snapshot);
     return;
   }
   used_kept_ = evidence == Evidence::may_be_kept && kept_.restore(snapshot);
@@ -145,17 +145,35 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
     return;
   }
   const Gaps before = snapshot.gaps;
-  announce("surroundings", limits_.surroundings_budget + 2 * limits_.hazard_budget + std::chrono::seconds(1));
-  snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
+  read_index(snapshot);
   announce("open files", settings_.pass_deadline);
   read_open_files(snapshot, true);
   kept_.keep(snapshot, before);
 }
 
-// Whether the oldest request moves is worth a look while requests wait; who has what open, once a minute: it is needed
-// only where several connections are there to be told apart, and only once the descriptors are gone.
+void Cycle::read_index(Snapshot& snapshot) {
+  announce("surroundings", limits_.surroundings_budget + 3 * limits_.hazard_budget + std::chrono::seconds(1));
+  snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
+  files_read_ = snapshot.taken.boottime;
+}
+
+// /proc alone gives the whole index for that, or nothing.
+void Cycle::read_for_history(Snapshot& snapshot) {
+  if (file_reader_) {
+    read_open_files(snapshot, false);
+  } else {
+    read_index(snapshot);
+  }
+}
+
+// Whether the oldest request moves is worth a look while requests wait; who has what open, at times: it is needed only
+// where several connections are there to be told apart, and only once the descriptors are gone.
 bool Cycle::files_are_due(const Snapshot& snapshot) const {
-  if (!file_reader_) return false;
+  const bool several = snapshot.connections.size() >= 2;
+  if (!file_reader_) {
+    constexpr Nanoseconds kForHistoryByProc = std::chrono::minutes(5);  // it reads each descriptor of the host
+    return several && (!files_read_ || snapshot.taken.boottime - *files_read_ >= kForHistoryByProc);
+  }
   const auto since = [&] { return snapshot.taken.boottime - *files_read_; };
   const bool waits = std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const auto& sample) {
     const auto before = memory_.history.connections.find(sample.id);
@@ -163,7 +181,7 @@ bool Cycle::files_are_due(const Snapshot& snapshot) const {
   });
   if (waits) return !files_read_ || settings_.detect.include_young || since() >= settings_.detect.stuck_after / 3;
   constexpr Nanoseconds kForHistory = std::chrono::minutes(1);
-  return snapshot.connections.size() >= 2 && (!files_read_ || since() >= kForHistory);
+  return several && (!files_read_ || since() >= kForHistory);
 }
 
 // The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.

@@ -62,6 +62,8 @@ class Cycle {
   void read_connections(Snapshot& snapshot);
   void read_waits(Snapshot& snapshot);
   void read_around(Snapshot& snapshot, Evidence evidence);
+  void read_index(Snapshot& snapshot);
+  void read_for_history(Snapshot& snapshot);
   void read_open_files(Snapshot& snapshot, bool beside_proc);
   [[nodiscard]] bool files_are_due(const Snapshot& snapshot) const;
   void load_readers();

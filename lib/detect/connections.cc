@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <string_view>
+
+#include "base/text.h"
 
 namespace defused {
 
@@ -185,6 +188,22 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
     findings.push_back(std::move(finding));
   }
   return findings;
+}
+
+std::set<ConnectionId> find_hung_flushers(const std::vector<ProcessBrief>& processes) {
+  std::set<ConnectionId> found;
+  for (const ProcessBrief& process : processes) {
+    if (!process.kernel_thread || process.state != 'D') continue;
+    constexpr std::string_view kMark = "+flush-";
+    const std::size_t at = process.name.find(kMark);
+    if (at == std::string::npos) continue;
+    std::string_view rest = std::string_view(process.name).substr(at + kMark.size());
+    const auto major = parse_u64(take_field(rest, ':'));
+    const auto minor = parse_u64(rest);
+    if (!major || !minor || *major > kMaxMajor || *minor > kMaxMinor) continue;
+    found.insert(connection_of_device(static_cast<std::uint32_t>(*major), static_cast<std::uint32_t>(*minor)));
+  }
+  return found;
 }
 
 std::vector<ConnectionId> find_out_of_sight(const Snapshot& snapshot,

@@ -78,7 +78,8 @@ ThreadJudge::ThreadJudge(const Snapshot& snapshot, const History& before,
     : snapshot_(snapshot),
       before_(before),
       connections_(connections),
-      out_of_sight_(find_out_of_sight(snapshot, mounts)) {
+      out_of_sight_(find_out_of_sight(snapshot, mounts)),
+      hung_flushers_(find_hung_flushers(snapshot.processes)) {
   for (const auto& [id, facts] : mounts) {
     for (const int mount_id : facts.mount_ids) connection_of_mount_.emplace(mount_id, id);
   }
@@ -149,6 +150,16 @@ ThreadJudge::Pool ThreadJudge::pool_of(const ThreadSample& thread, const Blocked
   return pool;
 }
 
+std::optional<ConnectionId> ThreadJudge::flushed(const BlockedThread& out, const Pool& pool) const {
+  const bool for_pages = out.wait_class == WaitClass::fuse_writeback ||
+                         (out.wait_class == WaitClass::fuse_flush && !has_frame(out.stack, "request_wait_answer"));
+  if (!for_pages) return std::nullopt;
+  std::vector<ConnectionId> both;
+  std::set_intersection(pool.candidates.begin(), pool.candidates.end(), hung_flushers_.begin(), hung_flushers_.end(),
+                        std::back_inserter(both));
+  return both.size() == 1 ? std::optional(both.front()) : std::nullopt;
+}
+
 // The one of several candidates that its process had files open on when it was last seen with any.
 std::optional<ConnectionId> ThreadJudge::remembered(const ProcessId& process, const Pool& pool) const {
   const auto known = before_.open_files.find(process);
@@ -192,7 +203,9 @@ bool ThreadJudge::attribute(const ProcessId& process, const ThreadSample& thread
     return true;
   }
   out.attribution = Attribution::ambiguous;
-  if (const auto known = remembered(process, pool)) {
+  auto known = flushed(out, pool);
+  if (!known) known = remembered(process, pool);
+  if (known) {
     out.connection = known;
     out.candidates = {*known};
     out.attribution = Attribution::exact;

@@ -48,6 +48,8 @@ class ThreadJudge {
   void conclude(const ThreadSample& thread, bool all_known, BlockedThread& out) const;
   [[nodiscard]] bool waits_in_both_samples(ConnectionId id) const;
   [[nodiscard]] bool waits_for_unlisted(const ThreadSample& thread) const;
+  /// The one of several candidates whose writeback hangs, for a thread that waits for pages.
+  [[nodiscard]] std::optional<ConnectionId> flushed(const BlockedThread& out, const Pool& pool) const;
   [[nodiscard]] std::optional<ConnectionId> remembered(const ProcessId& process, const Pool& pool) const;
   [[nodiscard]] const ConnectionFinding* find(ConnectionId id) const;
 
@@ -56,6 +58,7 @@ class ThreadJudge {
   const std::vector<ConnectionFinding>& connections_;
   std::map<int, ConnectionId> connection_of_mount_;
   std::vector<ConnectionId> out_of_sight_;
+  std::set<ConnectionId> hung_flushers_;
 };
 
 }  // namespace defused

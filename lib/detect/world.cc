@@ -50,7 +50,7 @@ ProcessTree::ProcessTree(const Snapshot& snapshot) : snapshot_(snapshot) {
 
 void ProcessTree::find_dying() {
   for (const ProcessSample& suspect : snapshot_.suspects) {
-    if (!suspect.brief.is_init() || suspect.brief.has_memory || !suspect.pid_namespace) continue;
+    if (!suspect.brief.is_dying_init() || !suspect.pid_namespace) continue;
     const auto state = dying_state(suspect);
     if (state) dying_.push_back({*suspect.pid_namespace, &suspect, *state, {}, -1});
   }

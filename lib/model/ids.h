@@ -37,6 +37,9 @@ struct ConnectionId {
   friend auto operator<=>(const ConnectionId&, const ConnectionId&) = default;
 };
 
+inline constexpr std::uint32_t kMaxMajor = 0xFFF;  // 12 bits, MINORBITS is 20: include/linux/kdev_t.h
+inline constexpr std::uint32_t kMaxMinor = 0xFFFFF;
+
 /// The id for the major:minor of a mountinfo line.
 [[nodiscard]] constexpr ConnectionId connection_of_device(std::uint32_t major, std::uint32_t minor) {
   return ConnectionId{(major << 20U) | minor};

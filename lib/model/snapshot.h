@@ -40,6 +40,8 @@ struct ProcessBrief {
   std::string name;
 
   [[nodiscard]] bool is_init() const { return level > 0 && inner_pid == 1; }
+  /// Its namespace is dying: it is exiting, or was killed from outside (a SIGKILL from inside never reaches an init).
+  [[nodiscard]] bool is_dying_init() const { return is_init() && (is_exiting() || sigkill_pending); }
   /// A zombie with no other thread: dead, waiting for its parent.
   [[nodiscard]] bool is_finished() const { return (state == 'Z' || state == 'X') && threads <= 1; }
   /// Past exit_mm. A leader in Z may still have live threads: ask them.
@@ -98,6 +100,7 @@ struct ProcessSample {
   ProcessBrief brief;
   std::optional<NamespaceId> pid_namespace;
   std::vector<ThreadSample> threads;
+  bool below_dying = false;               ///< in the tree of an init that is exiting or was killed, or that init itself
   bool threads_complete = true;           ///< false: the cap on threads bit or task/ could not be listed
   std::vector<std::string> cgroup_paths;  ///< of the leader: v2 ("0::") first, then v1, without "/" ones
   Gaps gaps;
@@ -116,7 +119,7 @@ struct ConnectionSample {
 struct DeviceHolder {
   pid_t pid = 0;
   std::string name;
-  std::uint64_t start_ticks = 0;          ///< 0: not read (a live process: its stat may block)
+  std::uint64_t start_ticks = 0;          ///< 0: not read (its stat may block)
   std::vector<ConnectionId> connections;  ///< by `fuse_connection:` of fdinfo, one entry per descriptor
   std::uint32_t unattributed = 0;         ///< /dev/fuse descriptors whose connection the kernel does not name
 };

@@ -59,8 +59,6 @@ bool names_container(std::string_view path) {
 std::optional<ConnectionId> parse_device(std::string_view text) {
   const auto major = parse_u64(take_field(text, ':'));
   const auto minor = parse_u64(text);
-  constexpr std::uint64_t kMaxMajor = 0xFFF;
-  constexpr std::uint64_t kMaxMinor = 0xFFFFF;
   if (!major || !minor || *major > kMaxMajor || *minor > kMaxMinor) return std::nullopt;
   return connection_of_device(static_cast<std::uint32_t>(*major), static_cast<std::uint32_t>(*minor));
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "procfs/bounded_read.h"
 #include "procfs/device_links.h"
 #include "procfs/parse.h"
 #include "procfs/proc_root.h"
@@ -30,6 +31,7 @@ class SurroundingsReader {
     read_viewers();
     collect_fuse_mounts();
     read_descriptors();
+    read_start_times();
     return std::move(out_);
   }
 
@@ -167,6 +169,31 @@ class SurroundingsReader {
     if (fuse_mounts_.count(info->mount_id) > 0) user.mount_ids.push_back(info->mount_id);
   }
 
+  // A PID alone is no identity, and what is remembered of a user outlives the reading. `stat` of a live process may
+  // block, so it comes last and is bounded; who does not answer stays without.
+  void read_start_times() {
+    std::map<pid_t, std::uint64_t> starts;
+    for (const ProcessSample& suspect : snapshot_.suspects) starts[suspect.id.pid] = suspect.id.start_ticks;
+    std::vector<BoundedRequest> requests;
+    std::vector<pid_t> pids;
+    const auto ask = [&](pid_t pid) {
+      if (!starts.emplace(pid, 0).second) return;
+      requests.push_back({std::to_string(pid) + "/stat", false});
+      pids.push_back(pid);
+    };
+    for (const FileUser& user : out_.users) ask(user.id.pid);
+    for (const DeviceHolder& holder : out_.holders) ask(holder.pid);
+    if (!requests.empty()) {
+      const BoundedReads reads = read_bounded(proc_.files(), requests, limits_.hazard_timeout, limits_.hazard_budget);
+      for (std::size_t i = 0; i < pids.size(); ++i) {
+        const auto stat = reads.results[i] ? parse_stat(*reads.results[i]) : Result<StatFields>(Failure(Error{}));
+        if (stat) starts[pids[i]] = stat->start_ticks;
+      }
+    }
+    for (FileUser& user : out_.users) user.id.start_ticks = starts[user.id.pid];
+    for (DeviceHolder& holder : out_.holders) holder.start_ticks = starts[holder.pid];
+  }
+
   DeviceHolder& holder(pid_t pid) {
     for (DeviceHolder& known : out_.holders) {
       if (known.pid == pid) return known;
@@ -175,9 +202,6 @@ class SurroundingsReader {
     added.pid = pid;
     for (const auto& [process, base] : bases_) {
       if (process->pid == pid) added.name = process->name;
-    }
-    for (const ProcessSample& suspect : snapshot_.suspects) {
-      if (suspect.id.pid == pid) added.start_ticks = suspect.id.start_ticks;
     }
     return out_.holders.emplace_back(std::move(added));
   }

@@ -30,8 +30,12 @@ void take_stack(const Result<std::string>& text, ThreadSample& thread) {
   thread.stack = parse_stack(*text);
 }
 
+// Read after the stack: a thread that still has a wchan but had no stack is on a kernel that shows none.
 void take_wchan(const Result<std::string>& text, ThreadSample& thread) {
   if (!text) return note(thread.gaps, "wchan", text.error());
+  const bool has_stack_gap =
+      std::any_of(thread.gaps.begin(), thread.gaps.end(), [](const auto& gap) { return gap.first.first == "stack"; });
+  if (!thread.stack && !has_stack_gap) add_gap(thread.gaps, "stack", ErrorKind::unsupported);
   const std::string_view symbol = trim(*text);
   if (symbol != "0") thread.wchan = strip_symbol(symbol);
 }
@@ -96,9 +100,10 @@ void read_slept(const Beneath& directory, const std::string& task, const SchedNo
   thread.slept = slept;
 }
 
-// Told to die, or on its way: worth more than its status. A live member of a namespace whose init is blocked is not.
-bool is_told_to_die(const ThreadSample& thread) {
-  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping;
+// Told to die, or on its way: worth more than its status. One that waits for its io_uring on the way out of exit_group
+// shows nothing of it but D: there and below a dying init the stack has to tell.
+bool is_told_to_die(const ThreadSample& thread, bool below_dying) {
+  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || (below_dying && thread.state == 'D');
 }
 
 bool is_asleep_for_good(const ThreadSample& thread) { return thread.state != 'Z' && thread.state != 'X'; }
@@ -126,7 +131,7 @@ bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, 
   thread.context_switches = status->context_switches;
   thread.tracer = status->tracer;
   if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
-  if (is_asleep_for_good(thread) && is_told_to_die(thread)) {
+  if (is_asleep_for_good(thread) && is_told_to_die(thread, process.below_dying)) {
     if (!thread.has_memory) {
       take_stack(read_text(directory, task + "stack"), thread);
       take_wchan(read_text(directory, task + "wchan"), thread);
@@ -154,9 +159,10 @@ SchedNow read_sched_now(const ProcRoot& proc) {
 }
 
 std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits& limits, const ProcessBrief& brief,
-                                          const SchedNow& now) {
+                                          bool below_dying, const SchedNow& now) {
   ProcessSample sample;
   sample.brief = brief;
+  sample.below_dying = below_dying;
   sample.id.pid = brief.pid;
   // Held through all reads: a recycled PID answers ESRCH below it, never with another process.
   const auto directory = proc.files().open_directory(std::to_string(brief.pid));
@@ -194,7 +200,7 @@ std::vector<BoundedRequest> hazards_of(const ProcessSample& sample) {
   const std::string process = std::to_string(sample.id.pid) + "/";
   if (sample.brief.has_memory && sample.brief.level > 0) requests.push_back({process + "ns/pid", true});
   for (const ThreadSample& thread : sample.threads) {
-    if (!thread.has_memory || !is_told_to_die(thread) || !is_asleep_for_good(thread)) continue;
+    if (!thread.has_memory || !is_told_to_die(thread, sample.below_dying) || !is_asleep_for_good(thread)) continue;
     const std::string task = process + "task/" + std::to_string(thread.id.tid) + "/";
     for (const char* file : {"stat", "stack", "wchan"}) requests.push_back({task + file, false});
   }

@@ -21,7 +21,7 @@ SchedNow read_sched_now(const ProcRoot& proc);
 /// Reads the suspect `brief` with the files that do not block: those of threads without memory, and the safe class of
 /// the others. Nothing where the process is gone.
 std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits& limits, const ProcessBrief& brief,
-                                          const SchedNow& now);
+                                          bool below_dying, const SchedNow& now);
 
 /// The reads of `sample` that were put off because they may block (paths below /proc).
 std::vector<BoundedRequest> hazards_of(const ProcessSample& sample);

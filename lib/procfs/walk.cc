@@ -46,12 +46,17 @@ bool may_be_injected(const ProcessBrief& process, const std::set<pid_t>& below, 
   return process.level >= shallowest && !process.is_init() && below.count(process.pid) == 0;
 }
 
-std::set<pid_t> choose_suspects(const std::vector<ProcessBrief>& processes) {
+struct Suspects {
+  std::set<pid_t> below;   // the trees of inits that are dying
+  std::set<pid_t> chosen;  // all that are looked at, those included
+};
+
+Suspects choose_suspects(const std::vector<ProcessBrief>& processes) {
   const Family family(processes);
   std::set<pid_t> below;
   std::uint32_t shallowest = UINT32_MAX;
   for (const ProcessBrief& process : processes) {
-    if (!process.is_init() || !process.is_exiting()) continue;
+    if (!process.is_dying_init()) continue;
     family.add_tree(process.pid, below);
     shallowest = std::min(shallowest, process.level);
   }
@@ -65,7 +70,7 @@ std::set<pid_t> choose_suspects(const std::vector<ProcessBrief>& processes) {
     const bool from_outside = parent == levels.end() || parent->second < process.level;
     if (from_outside) family.add_tree(process.pid, chosen);
   }
-  return chosen;
+  return {std::move(below), std::move(chosen)};
 }
 
 void merge(const Gaps& from, Gaps& into) {
@@ -118,12 +123,12 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
     }
   }
   read_init_cgroups(proc, snapshot);
-  const std::set<pid_t> chosen = choose_suspects(snapshot.processes);
+  const auto [below, chosen] = choose_suspects(snapshot.processes);
   if (chosen.empty()) return {};
   const SchedNow now = read_sched_now(proc);
   for (const ProcessBrief& process : snapshot.processes) {
     if (chosen.count(process.pid) == 0 || process.kernel_thread) continue;
-    auto sample = read_suspect(proc, limits, process, now);
+    auto sample = read_suspect(proc, limits, process, below.count(process.pid) > 0, now);
     if (sample) snapshot.suspects.push_back(*std::move(sample));
   }
   return {};
@@ -149,7 +154,8 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snap
     merge(sample.gaps, snapshot.gaps);
     for (const ThreadSample& thread : sample.threads) merge(thread.gaps, snapshot.gaps);
   }
-  if (snapshot.gaps.count({"stack", ErrorKind::denied}) > 0) snapshot.blind.emplace_back("stack");
+  const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
+  if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
 }
 
 }  // namespace defused

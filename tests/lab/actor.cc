@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/aio_abi.h>
+#include <linux/loop.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -23,6 +25,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -107,12 +110,36 @@ int spawn(int own_socket, const Order& order) {
   return own_socket;
 }
 
-// fuse MOUNT_POINT SUBTYPE SOURCE [writeback] [in=PID]: mounts, in the mount namespace of another where asked, serves.
+// A block device on `file` that goes with its last user.
+std::string attach_loop(const std::string& file) {
+  const int backing = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (backing < 0 || ftruncate(backing, 1 << 20) < 0) return {};
+  const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+  const int number = ioctl(control, LOOP_CTL_GET_FREE);
+  close(control);
+  if (number < 0) return {};
+  std::string device = "/dev/loop" + std::to_string(number);
+  loop_config wanted{};
+  wanted.fd = static_cast<__u32>(backing);
+  wanted.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+  const int loop = open(device.c_str(), O_RDWR | O_CLOEXEC);  // kept, or it would be cleared before it is mounted
+  return ioctl(loop, LOOP_CONFIGURE, &wanted) < 0 ? std::string() : device;
+}
+
+// fuse MOUNT_POINT SUBTYPE SOURCE [writeback] [block] [in=PID]: mounts, in the mount namespace of another where asked,
+// serves.
 std::string serve_fuse(const Words& words) {
-  lab::MountOptions options{words.at(1), words.at(2), words.at(3), false};
+  lab::MountOptions options;
+  options.mount_point = words.at(1);
+  options.subtype = words.at(2);
+  options.source = words.at(3);
   int home = -1;
   for (const std::string& word : words) {
     if (word == "writeback") options.writeback_cache = true;
+    if (word == "block") {
+      options.block_device = true;
+      options.source = attach_loop(options.mount_point + ".image");
+    }
     if (word.rfind("in=", 0) != 0) continue;
     home = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     const int other = open(("/proc/" + word.substr(3) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC);
@@ -212,6 +239,23 @@ long read_some(int file) {
   return pread(file, text.data(), text.size(), 0);
 }
 
+long write_some(int file) {
+  constexpr std::size_t kBlock = 4096;
+  alignas(kBlock) static const std::array<char, kBlock> kText{};
+  return pwrite(file, kText.data(), kText.size(), 0);
+}
+
+// From here on only a thread with a table of descriptors of its own holds the server's /dev/fuse.
+long give_to_thread(const lab::MutedServer& server) {
+  std::promise<bool> has_its_own;
+  auto made = has_its_own.get_future();
+  std::thread([&has_its_own] {
+    has_its_own.set_value(unshare(CLONE_FILES) == 0);
+    while (true) pause();
+  }).detach();
+  return made.get() ? close(server.descriptor()) : -1;
+}
+
 std::set<std::string> rest_of(const Words& words, std::size_t from) {
   return {words.begin() + static_cast<long>(from), words.end()};
 }
@@ -234,6 +278,9 @@ const std::map<std::string, Act>& acts() {
       {"open", [](const Words& words) { return result("open", open(words.at(1).c_str(), flags_of(words.at(2)))); }},
       {"close", [](const Words& words) { return result("close", close(std::stoi(words.at(1)))); }},
       {"read", [](const Words& words) { return result("read", read_some(std::stoi(words.at(1)))); }},
+      {"write", [](const Words& words) { return result("write", write_some(std::stoi(words.at(1)))); }},
+      {"own_table",
+       [](const Words& words) { return result("unshare", give_to_thread(*servers().at(std::stoul(words.at(1))))); }},
       {"dirty",
        [](const Words& words) { return result("mmap", make_dirty(std::stoi(words.at(1)), words.size() > 2)); }},
       {"aio", [](const Words& words) { return result("io_submit", submit_aio(std::stoi(words.at(1)))); }},

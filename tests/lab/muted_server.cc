@@ -119,7 +119,7 @@ std::unique_ptr<MutedServer> MutedServer::mount(const MountOptions& options) {
   const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (device < 0) return nullptr;
   const std::string data = "fd=" + std::to_string(device) + ",rootmode=40000,user_id=0,group_id=0";
-  const std::string type = "fuse." + options.subtype;
+  const std::string type = options.block_device ? "fuseblk" : "fuse." + options.subtype;
   if (::mount(options.source.c_str(), options.mount_point.c_str(), type.c_str(), MS_NOSUID | MS_NODEV, data.c_str()) <
       0) {
     return nullptr;
@@ -137,6 +137,8 @@ std::unique_ptr<MutedServer> MutedServer::mount(const MountOptions& options) {
 void MutedServer::serve() {
   std::thread([this] { fuse_session_loop(static_cast<fuse_session*>(session_)); }).detach();
 }
+
+int MutedServer::descriptor() const { return fuse_session_fd(static_cast<fuse_session*>(session_)); }
 
 void MutedServer::mute(const std::set<std::string>& kinds) {
   const std::lock_guard lock(mutex_);

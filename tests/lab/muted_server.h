@@ -18,6 +18,7 @@ struct MountOptions {
   std::string subtype = "defusedlab";  ///< shown as fuse.<subtype>
   std::string source = "lab";
   bool writeback_cache = false;
+  bool block_device = false;  ///< fuseblk: `source` is a block device, whose number is the connection's
 };
 
 class MutedServer {
@@ -30,6 +31,8 @@ class MutedServer {
 
   /// Serves in a thread of its own until the connection ends.
   void serve();
+  /// Its /dev/fuse.
+  [[nodiscard]] int descriptor() const;
   /// From now on requests of these kinds (flush write read fsync release getattr open) are kept unanswered.
   void mute(const std::set<std::string>& kinds);
   /// Answers all that was kept, and goes on as a good server.

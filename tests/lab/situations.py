@@ -7,6 +7,7 @@ import signal
 import unittest
 from dataclasses import dataclass, field
 
+from daemon import read_text, wait_until
 from stage import FREEZER
 
 FLUSH = ("request_wait_answer", "fuse_flush")
@@ -28,6 +29,9 @@ class Truth:
     outer: object = None  # the init of a namespace that waits for this one
     stuck_exit: object = None  # an actor outside of every dying namespace
     live: list = field(default_factory=list)  # connections that have a live server
+    stalled: list = field(default_factory=list)  # connections without a deadlock whose oldest request does not move
+    orphaned: bool = False  # the wedged connections are mounted nowhere and held by nobody
+    classes: set = None  # the wait classes of the blocked threads, where not all have that of the namespace
     release: object = None  # lets it end by itself
 
 
@@ -141,7 +145,7 @@ def beside_a_busy_one(stage):
     connection = server.fuse("a")
     server.open(connection.file())
     spring(init, server)
-    return deadlock(init, [server], [connection], live=[live])
+    return deadlock(init, [server], [connection], live=[live], stalled=[live])
 
 
 def slow_server(stage):
@@ -269,7 +273,7 @@ def detached(stage):
     server.open(connection.file())
     server.do("detach", connection.path)
     spring(init, server)
-    return deadlock(init, [server], [connection], live=[live], users=None)
+    return deadlock(init, [server], [connection], live=[live], stalled=[live], users=None, orphaned=True)
 
 
 def overlay(stage):
@@ -284,7 +288,7 @@ def overlay(stage):
     server.do("detach", connection.path)
     server.open(stage.path("merged") + "/f0", "r")
     spring(init, server)
-    return deadlock(init, [server], [connection], users=None)
+    return deadlock(init, [server], [connection], users=None, orphaned=True)
 
 
 def aio(stage):
@@ -349,7 +353,102 @@ def asleep(stage):
     return deadlock(init, [server], [connection])
 
 
+def asleep_in_uring(stage):
+    """An io_uring fsync in flight, in a process that left by exit_group: its leader shows neither PF_EXITING nor SIGKILL"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    file = server.open(connection.file())
+    connection.mute("fsync")
+    server.do("uring_fsync", file)
+    server.wait_in("io_wq_worker", "fuse")
+    server.tell("exit_group")
+    server.wait_in("io_wq_put_and_exit")
+    spring(init, server, symbols=("io_wq_put_and_exit",))
+    status = read_text(f"/proc/{server.pid}/status")
+    assert "ShdPnd:\t0000000000000000" in status and "VmSize" in status, status
+    return deadlock(init, [server], [connection], wait_class="io_uring", server="dying")
+
+
+def killed_reader(stage):
+    """A read of its own file, killed before it came to exit; it still has its memory"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    file = server.open(connection.file(), "direct")
+    connection.mute("read")
+    server.tell("read", file)
+    server.wait_in("fuse_direct_IO")
+    spring(init, server, symbols=("fuse_direct_IO",))
+    assert "VmSize" in read_text(f"/proc/{server.pid}/status")
+    return deadlock(init, [server], [connection], wait_class="fuse_request", server="dying")
+
+
+def killed_init(stage):
+    """Init reads a file of its own and was killed before it came to exit; its members were not told to die"""
+    init = stage.spawn("pid", "mnt")
+    init.spawn()
+    connection = init.fuse("a")
+    file = init.open(connection.file(), "direct")
+    connection.mute("read")
+    init.tell("read", file)
+    init.wait_in("fuse_direct_IO")
+    init.kill()
+    wait_until(lambda: "Threads:\t1\n" in read_text(f"/proc/{init.pid}/status"), 10, "its other threads to be gone")
+    return Truth("init_blocked", "deadlocked", "fuse_request", init, [init], [connection], server="dying")
+
+
+def behind_a_lock(stage):
+    """Two writes to one file: one waits for the server, the other for the lock that the first one holds"""
+    init, server = stage.container()
+    connection = server.fuse("a")
+    first, second = server.open(connection.file()), server.open(connection.file())
+    connection.mute("write")
+    server.do("later", "write", first)
+    server.wait_in("fuse_", "request_wait_answer")
+    server.do("later", "write", second)
+    own_lock = "disk sleep)\n[<0>] fuse_file_write_iter"  # the lock itself is left out of stacks (in_sched_functions)
+    server.wait_in(own_lock)
+    spring(init, server, symbols=(own_lock,))
+    return deadlock(init, [server], [connection], wait_class="fuse_request", server="dying",
+                    classes={"fuse_request", "fuse_lock"})
+
+
+def block_device(stage):
+    """The same self-held file on a fuseblk mount: the connection has the number of the block device"""
+    if not os.path.exists("/dev/loop-control"):
+        raise unittest.SkipTest("no loop devices here")
+    init, server = stage.container()
+    connection = server.fuse("a", "block")
+    assert connection.id >> 20 == 7, connection.id
+    server.open(connection.file())
+    spring(init, server)
+    return deadlock(init, [server], [connection])
+
+
+def device_in_a_thread(stage):
+    """A live server outside whose /dev/fuse is only in the descriptor table of one of its threads"""
+    connection = stage.spawn().fuse("a")
+    init, client = stage.container()
+    client.open(connection.file())
+    connection.server.do("own_table", connection.index)
+    spring(init, client)
+    return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive", viewers=1,
+                 live=[connection])
+
+
+def stalled_server(stage):
+    """No namespace dies, but a reader waits for a server that does not answer"""
+    live = stage.spawn().fuse("live")
+    reader = stage.spawn()
+    file = reader.open(live.file(), "direct")
+    live.mute("read")
+    reader.do("later", "read", file)
+    reader.wait_in("fuse_")
+    stage.container()
+    return Truth(live=[live], stalled=[live])
+
+
 SITUATIONS = [self_held, server_as_init, init_with_threads, dirty_mapping, dirty_mapping_closed, nested, one_of_two,
               two_wedged, beside_a_busy_one, slow_server, stopped_server, server_by_setns, shared_with_a_user, on_the_host,
               unreaped_child, traced_zombie, traced_exit, frozen, crowd, healthy, detached, overlay, aio, io_uring,
-              core_dump, inherited_device, asleep]
+              core_dump, inherited_device, asleep, asleep_in_uring, killed_reader, killed_init, behind_a_lock,
+              block_device, device_in_a_thread, stalled_server]

@@ -39,6 +39,8 @@ class Situations(unittest.TestCase):
             self.assertEqual(connection["outside_users"], truth.users, connection)
         self.assertEqual(connection["outside_viewers"], truth.viewers, connection)
         self.assertIs(connection["host_mount"], False)
+        self.assertIs(connection["orphaned"], truth.orphaned, connection)
+        self.assertIsNotNone(connection["stalled_since"], connection)
 
     def check_namespace(self, truth, namespaces):
         found = namespaces.pop(truth.init.pid_namespace, None)
@@ -50,6 +52,8 @@ class Situations(unittest.TestCase):
         self.assertEqual({thread["pid"] for thread in found["blocked_threads"]}, {actor.pid for actor in truth.blocked})
         for thread in found["blocked_threads"]:
             self.assertEqual(thread["verdict"], truth.verdict, thread)
+        if truth.classes:
+            self.assertEqual({thread["wait_class"] for thread in found["blocked_threads"]}, truth.classes)
         self.assertIs(found["gap"], False)
         self.assertEqual(found["decision"]["action"], "hold")
         if truth.outer:
@@ -87,6 +91,9 @@ class Situations(unittest.TestCase):
                 self.check_server(truth, connections[connection.id])
             for connection in truth.live:
                 self.assertIn(connections[connection.id]["server_state"], ("alive", "unknown"))
+            # What nobody waits for does not stall; what a deadlock holds does.
+            stalled = {number for number, c in connections.items() if c["stalled_since"]}
+            self.assertEqual(stalled, {c.id for c in truth.connections + truth.stalled})
             self.rows[situation] = self.row(situation, truth, told, connections)
             if truth.release:
                 truth.release()
