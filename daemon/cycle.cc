@@ -36,6 +36,11 @@ bool has_long_waiting(const Snapshot& snapshot, const History& before, const Det
   });
 }
 
+// Where /proc was read with less care because lib/bpf sees all files, and then did not.
+void forget_completeness(Snapshot& snapshot) {
+  if (snapshot.surroundings) snapshot.surroundings->holders_complete = snapshot.surroundings->users_complete = false;
+}
+
 bool any_abort(const std::vector<Decision>& decisions) {
   return std::any_of(decisions.begin(), decisions.end(),
                      [](const Decision& decision) { return decision.action == Action::abort; });
@@ -71,6 +76,7 @@ void Cycle::load_readers() {
   auto files = FileReader::load();
   if (files) {
     file_reader_ = *std::move(files);
+    limits_.thread_tables = false;
   } else {
     tell("/proc serves alone", files.error());
   }
@@ -191,12 +197,14 @@ void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   files_read_ = snapshot.taken.boottime;
   if (!files) {
     add_gap(snapshot.gaps, "bpf", files.error().kind);
+    forget_completeness(snapshot);
     return;
   }
   snapshot.open_files = users_of(*files);
   snapshot.oldest_requests = oldest_requests(*files);
   if (beside_proc && !merge_open_files(*files, snapshot.processes, *snapshot.surroundings)) {
     add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);
+    forget_completeness(snapshot);
   }
 }
 

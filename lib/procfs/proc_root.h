@@ -24,6 +24,7 @@ struct ReadLimits {
   std::size_t max_descriptors = 131'072;     // per process
   std::size_t max_mount_lines = 65'536;      // per mountinfo
   std::size_t max_mount_bytes = 32U << 20U;  // per mountinfo
+  bool thread_tables = true;  // look for threads with a descriptor table of their own; not where lib/bpf sees all files
   Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
   Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
   Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass

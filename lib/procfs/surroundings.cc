@@ -137,22 +137,48 @@ class SurroundingsReader {
   }
 
   void read_process_descriptors(const ProcessBrief& process, const std::string& base) {
-    bool truncated = false;
-    const auto names = proc_.files().list(base + "fdinfo", limits_.max_descriptors, truncated);
     bool complete = true;
+    FileUser user;
+    user.id.pid = process.pid;
+    const std::vector<std::string> names = list_descriptors(base, complete);
+    for (const std::string& name : names) read_descriptor(process, base, name, user, complete);
+    if (process.threads > 1 && limits_.thread_tables) read_thread_tables(process, names, user, complete);
+    auto& ids = user.mount_ids;
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    if (!ids.empty()) out_.users.push_back(std::move(user));
+    if (!complete) out_.holders_complete = out_.users_complete = false;
+  }
+
+  std::vector<std::string> list_descriptors(const std::string& base, bool& complete) {
+    bool truncated = false;
+    auto names = proc_.files().list(base + "fdinfo", limits_.max_descriptors, truncated);
     if (!names) {
       note("fdinfo", names.error(), complete);
-    } else {
-      if (truncated) note("fdinfo", Error{ErrorKind::unsupported, "too many descriptors", 0}, complete);
-      FileUser user;
-      user.id.pid = process.pid;
-      for (const std::string& name : *names) read_descriptor(process, base, name, user, complete);
-      auto& ids = user.mount_ids;
-      std::sort(ids.begin(), ids.end());
-      ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-      if (!ids.empty()) out_.users.push_back(std::move(user));
+      return {};
     }
-    if (!complete) out_.holders_complete = out_.users_complete = false;
+    if (truncated) note("fdinfo", Error{ErrorKind::unsupported, "too many descriptors", 0}, complete);
+    return *std::move(names);
+  }
+
+  // A thread may have a table of its own (unshare(CLONE_FILES)). Nothing in the safe class says so, but other numbers
+  // do; with the same numbers it is the same table, or a copy that was not changed since.
+  void read_thread_tables(const ProcessBrief& process, std::vector<std::string> known, FileUser& user, bool& complete) {
+    std::sort(known.begin(), known.end());
+    const std::string task = std::to_string(process.pid) + "/task";
+    bool truncated = false;
+    const auto tids = proc_.files().list(task, limits_.max_threads, truncated);
+    if (!tids) return note("task", tids.error(), complete);
+    if (truncated) note("task", Error{ErrorKind::unsupported, "too many threads", 0}, complete);
+    for (const std::string& tid : *tids) {
+      std::string base = task;
+      base.append("/").append(tid).append("/");
+      if (out_of_time()) return note("fdinfo", Error{ErrorKind::timeout, "budget", 0}, complete);
+      std::vector<std::string> names = list_descriptors(base, complete);
+      std::sort(names.begin(), names.end());
+      if (names == known) continue;
+      for (const std::string& name : names) read_descriptor(process, base, name, user, complete);
+    }
   }
 
   void read_descriptor(const ProcessBrief& process, const std::string& base, const std::string& name, FileUser& user,

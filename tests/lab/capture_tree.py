@@ -34,14 +34,27 @@ def _copy_task(source, target):
         _copy_link(f"{source}/{name}", f"{target}/{name}")
 
 
-def capture_tree(directory, pids, connection):
-    """The processes `pids` (safe ones: exiting, or ours) and one connection, below `directory`."""
+def _copy_descriptors(source, target):
+    try:
+        names = os.listdir(f"{source}/fdinfo")
+    except OSError:
+        return
+    os.makedirs(f"{target}/fdinfo", exist_ok=True)
+    for name in names:
+        _copy_file(f"{source}/fdinfo/{name}", f"{target}/fdinfo/{name}")
+
+
+def capture_tree(directory, pids, connections):
+    """The processes `pids` (safe ones: exiting, or ours) and their connections, below `directory`."""
     for name in ("version", "uptime", "sys/fs/fuse/max_request_timeout"):
         _copy_file(f"/proc/{name}", f"{directory}/proc/{name}")
     for pid in pids:
         _copy_task(f"/proc/{pid}", f"{directory}/proc/{pid}")
         for task in glob.glob(f"/proc/{pid}/task/*"):
             _copy_task(task, f"{directory}{task}")
-    for name in ("waiting", "max_background", "congestion_threshold"):
-        path = f"/sys/fs/fuse/connections/{connection}/{name}"
-        _copy_file(path, directory + path)
+            _copy_descriptors(task, f"{directory}{task}")
+        _copy_descriptors(f"/proc/{pid}", f"{directory}/proc/{pid}")
+    for connection in connections:
+        for name in ("waiting", "max_background", "congestion_threshold"):
+            path = f"/sys/fs/fuse/connections/{connection}/{name}"
+            _copy_file(path, directory + path)

@@ -30,6 +30,7 @@ class Truth:
     stuck_exit: object = None  # an actor outside of every dying namespace
     live: list = field(default_factory=list)  # connections that have a live server
     stalled: list = field(default_factory=list)  # connections without a deadlock whose oldest request does not move
+    alone: str = ""  # the verdict by /proc alone, where it has to be a weaker one
     orphaned: bool = False  # the wedged connections are mounted nowhere and held by nobody
     classes: set = None  # the wait classes of the blocked threads, where not all have that of the namespace
     release: object = None  # lets it end by itself

@@ -2,11 +2,15 @@
 """`defused scan --json` against every situation of situations.py: right about state, verdict, wait class, the exact set of
 wedged connections, server, outside users and viewers. What it said is a table in docs/DETECTION.md, which this test
 compares (and writes with DEFUSED_WRITE_DOCS=1)."""
+import json
 import os
+import subprocess
+import tempfile
 import unittest
 
 import situations
-from daemon import REPO, scan, wait_until
+from capture_tree import capture_tree
+from daemon import BUILD, REPO, SLOW, read_text, scan, wait_until
 from stage import Stage
 
 PAGE = os.path.join(REPO, "docs", "DETECTION.md")
@@ -14,8 +18,14 @@ BEGIN = "<!-- situations: written by tests/lab/test_situations.py -->\n"
 END = "<!-- end of situations -->\n"
 
 
+def hung_flushers():
+    """PIDs of the kernel threads whose writeback hangs."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and "+flush-" in read_text(f"/proc/{name}/comm")]
+
+
 class Situations(unittest.TestCase):
     rows = {}
+    sweeps = []  # what --faults said of each
 
     def look(self, stage, truth):
         """One scan, and what it says of this stage."""
@@ -95,10 +105,44 @@ class Situations(unittest.TestCase):
             stalled = {number for number, c in connections.items() if c["stalled_since"]}
             self.assertEqual(stalled, {c.id for c in truth.connections + truth.stalled})
             self.rows[situation] = self.row(situation, truth, told, connections)
+            self.check_copy(stage, truth)
             if truth.release:
                 truth.release()
                 wait_until(truth.init.ended, 10, "the server to answer and the namespace to go")
         self.assertEqual(report["schema"], "defused.report/v1")
+
+    def check_copy(self, stage, truth):
+        """A copy of what /proc and fusectl show is judged without the kernel's help: the truth or less, never another one.
+        No read that fails makes it more."""
+        with tempfile.TemporaryDirectory() as directory:
+            pids = {1, *(actor.pid for actor in stage.actors), *hung_flushers()}
+            capture_tree(directory, pids, [connection.id for connection in stage.connections])
+            replay = os.path.join(BUILD, "defused-replay-tree")
+            told = subprocess.run([replay, directory], capture_output=True, timeout=20 * SLOW, check=True)
+            self.check_alone(truth, json.loads(told.stdout))
+            swept = subprocess.run([replay, "--faults", directory], capture_output=True, text=True, timeout=120 * SLOW,
+                                   check=False)
+            self.assertEqual(swept.returncode, 0, swept.stdout + swept.stderr)
+            self.sweeps.append(swept.stdout.split("\n", 1)[0])
+
+    def check_alone(self, truth, report):
+        wedged = {connection.id for connection in truth.connections}
+        init = truth.init.pid_namespace if truth.init else None
+        exits = [truth.stuck_exit.pid] if truth.stuck_exit else []
+        expected = truth.alone or truth.verdict
+        for ns in report["pid_namespaces"]:
+            if ns["pid_namespace"] == init:
+                self.assertEqual((ns["state"], ns["wait_class"], ns["verdict"]),
+                                 (truth.state, truth.wait_class, expected), ns)
+                if ns["verdict"] == truth.verdict:
+                    self.assertEqual(set(ns["connections"]), wedged, ns)
+                init = None
+            else:
+                self.assertFalse(ns["blocked_threads"], ns)
+        self.assertIsNone(init, "the namespace is missing")
+        self.assertEqual([exit["pid"] for exit in report["stuck_exits"]], exits)
+        for exit in report["stuck_exits"]:
+            self.assertEqual((exit["wait_class"], exit["verdict"]), (truth.wait_class, expected))
 
     @staticmethod
     def row(situation, truth, told, connections):

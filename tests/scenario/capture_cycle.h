@@ -9,10 +9,9 @@
 
 namespace defused {
 
-/// A cycle over the capture `name`, in `mode`, thresholds of 2 s, nothing required to be proven.
-inline std::unique_ptr<Cycle> make_capture_cycle(const std::string& name, Clock& clock, Mode mode = Mode::observe,
-                                                 ReadHook hook = {}) {
-  const std::string root = std::string(DEFUSED_CAPTURES) + "/" + name;
+/// A cycle over the directory `root`, in `mode`, thresholds of 2 s, nothing required to be proven.
+inline std::unique_ptr<Cycle> make_tree_cycle(const std::string& root, Clock& clock, Mode mode = Mode::observe,
+                                              ReadHook hook = {}) {
   CycleSources sources;
   sources.proc_path = root + "/proc";
   sources.fusectl_path = root + "/sys/fs/fuse/connections";
@@ -26,6 +25,11 @@ inline std::unique_ptr<Cycle> make_capture_cycle(const std::string& name, Clock&
   settings.state_directory = "/nonexistent/defused";
   auto cycle = Cycle::create(settings, std::move(sources), CycleEvents{}, clock);
   return cycle ? *std::move(cycle) : nullptr;
+}
+
+/// The same over the capture `name`.
+inline std::unique_ptr<Cycle> make_capture_cycle(const std::string& name, Clock& clock, Mode mode = Mode::observe) {
+  return make_tree_cycle(std::string(DEFUSED_CAPTURES) + "/" + name, clock, mode);
 }
 
 /// The report of the last of `passes` passes, five seconds apart.

@@ -22,7 +22,7 @@ class Hostile(unittest.TestCase):
         mount_fusectl()
         with tempfile.TemporaryDirectory() as directory:
             pids = (1, lab.truth["init"]["pid"], lab.truth["blocked"]["pid"])
-            capture_tree(directory, pids, lab.truth["connection"])
+            capture_tree(directory, pids, [lab.truth["connection"]])
             done = subprocess.run([os.path.join(BUILD, "defused-replay-tree"), directory], capture_output=True, text=True,
                                   timeout=20, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
