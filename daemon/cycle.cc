@@ -27,9 +27,9 @@ std::string host_name() {
 bool has_long_waiting(const Snapshot& snapshot, const History& before, const DetectSettings& settings) {
   return std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const ConnectionSample& sample) {
     const auto known = before.connections.find(sample.id);
-    if (sample.waiting == 0 || known == before.connections.end()) return false;
+    if (!sample.may_wait() || known == before.connections.end()) return false;
     const ConnectionMemory& memory = known->second;
-    if (memory.directory_inode != sample.directory_inode || memory.waiting == 0) return false;
+    if (memory.directory_inode != sample.directory_inode || !memory.may_wait()) return false;
     if (settings.include_young) return true;
     const Nanoseconds since = memory.oldest_request != 0 ? memory.oldest_since : memory.waiting_since;
     return snapshot.taken.boottime - since >= settings.stuck_after;
@@ -66,10 +66,11 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       audit_(settings_.state_directory),
       host_(host_name()) {
   init_counters(memory_.counters);
-  if (!sources_.capture) load_readers();
 }
 
 void Cycle::load_readers() {
+  readers_asked_for_ = true;
+  kernel_ = read_kernel_facts(proc_);
   const auto tell = [this](const std::string& what, const Error& error) {
     if (events_.changed) events_.changed(what + ": " + error.message);
   };
@@ -106,6 +107,7 @@ void Cycle::read_connections(Snapshot& snapshot) {
   auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
                                : FuseRoot::open(sources_.fusectl_path, sources_.hook);
   snapshot.fusectl_present = fuse.has_value();
+  if (fuse && !sources_.capture && !readers_asked_for_) load_readers();  // FUSE may be a module that was not there before
   if (fuse) {
     snapshot.connections = fuse->read_connections(snapshot.gaps);
   } else {
@@ -115,27 +117,27 @@ void Cycle::read_connections(Snapshot& snapshot) {
 
 Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   snapshot.taken = clock_.now();
-  snapshot.kernel = kernel_;
   announce("processes", settings_.pass_deadline);
   if (auto read = read_processes(proc_, limits_, snapshot); !read) return read;
   announce("connections", settings_.pass_deadline);
   read_connections(snapshot);
+  snapshot.kernel = kernel_;
+  const auto waits = read_waits(snapshot);
+  add_suspects(proc_, limits_, told_to_die(waits), snapshot);
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
   read_hazards(proc_, limits_, snapshot);
-  read_waits(snapshot);
+  merge_waits(waits, snapshot.suspects);
   read_around(snapshot, evidence);
   return {};
 }
 
-void Cycle::read_waits(Snapshot& snapshot) {
-  if (!wait_reader_ || snapshot.suspects.empty()) return;
-  const auto waits = wait_reader_->read();
-  if (waits) {
-    merge_waits(*waits, snapshot.suspects);
-  } else {
-    add_gap(snapshot.gaps, "bpf", waits.error().kind);
-  }
+std::vector<TaskWait> Cycle::read_waits(Snapshot& snapshot) {
+  if (!wait_reader_) return {};
+  auto waits = wait_reader_->read();
+  if (waits) return *std::move(waits);
+  add_gap(snapshot.gaps, "bpf", waits.error().kind);
+  return {};
 }
 
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
@@ -183,7 +185,7 @@ bool Cycle::files_are_due(const Snapshot& snapshot) const {
   const auto since = [&] { return snapshot.taken.boottime - *files_read_; };
   const bool waits = std::any_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const auto& sample) {
     const auto before = memory_.history.connections.find(sample.id);
-    return sample.waiting.value_or(0) > 0 && before != memory_.history.connections.end() && before->second.waiting > 0;
+    return sample.waiting.value_or(0) > 0 && before != memory_.history.connections.end() && before->second.may_wait();
   });
   if (waits) return !files_read_ || settings_.detect.include_young || since() >= settings_.detect.stuck_after / 3;
   constexpr Nanoseconds kForHistory = std::chrono::minutes(1);
@@ -202,7 +204,10 @@ void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   }
   snapshot.open_files = users_of(*files);
   snapshot.oldest_requests = oldest_requests(*files);
-  if (beside_proc && !merge_open_files(*files, snapshot.processes, *snapshot.surroundings)) {
+  const auto is_there = [this](pid_t pid) {
+    return proc_.files().read_file(std::to_string(pid) + "/status", 64).has_value();
+  };
+  if (beside_proc && !merge_open_files(*files, snapshot.processes, is_there, *snapshot.surroundings)) {
     add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);
     forget_completeness(snapshot);
   }
@@ -234,7 +239,8 @@ PassResult Cycle::run(bool may_act) {
     report.blind.emplace_back("processes");
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
-  Detection detection = detect(snapshot_, memory_.history, settings_.detect);
+  // Nothing is concluded from nothing: what was known stays.
+  Detection detection = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
   report.decisions = decide_on(detection.findings, may_act);
   if (used_kept_ && any_abort(report.decisions)) {
     read_around(snapshot_, Evidence::fresh);  // what is kept serves for showing, never for acting

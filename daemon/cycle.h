@@ -60,7 +60,7 @@ class Cycle {
   /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE or a connection is stalled.
   Result<void> read_snapshot(Snapshot& snapshot, Evidence evidence);
   void read_connections(Snapshot& snapshot);
-  void read_waits(Snapshot& snapshot);
+  std::vector<TaskWait> read_waits(Snapshot& snapshot);
   void read_around(Snapshot& snapshot, Evidence evidence);
   void read_index(Snapshot& snapshot);
   void read_for_history(Snapshot& snapshot);
@@ -80,6 +80,7 @@ class Cycle {
   ProcRoot proc_;
   ReadLimits limits_;
   KernelFacts kernel_;
+  bool readers_asked_for_ = false;
   std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone
   std::unique_ptr<WaitReader> wait_reader_;  ///< null: /proc can only list candidates
   KeptSurroundings kept_;

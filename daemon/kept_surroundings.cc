@@ -41,6 +41,7 @@ bool KeptSurroundings::restore(Snapshot& snapshot) const {
   if (!kept_ || snapshot.taken.boottime - taken_ >= hold_for_) return false;
   if (reason_of(snapshot) != reason_ || !all_there(snapshot)) return false;
   snapshot.surroundings = kept_;
+  snapshot.surroundings->kept = true;
   for (const auto& [what, count] : gaps_) snapshot.gaps[what] += count;
   return true;
 }

@@ -5,6 +5,7 @@
 // thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,10 +36,10 @@ class FileReader {
 };
 
 /// Puts what `files` says beside what /proc said in `around`: the union of both, complete and exact, unless /proc saw a
-/// holder that `files` does not have (then `around` stays as it is and false is returned). `own` processes are left
-/// out.
+/// holder that `files` does not have and that still is there (`is_there`; then `around` keeps its own and false is
+/// returned).
 bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<ProcessBrief>& processes,
-                      Surroundings& around);
+                      const std::function<bool(pid_t)>& is_there, Surroundings& around);
 
 /// Who has files open, for the History.
 std::vector<FileUser> users_of(const std::vector<OpenFuseFile>& files);

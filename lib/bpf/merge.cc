@@ -44,8 +44,12 @@ bool covers(const SeenByProcess& seen, const DeviceHolder& holder) {
 }  // namespace
 
 bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<ProcessBrief>& processes,
-                      Surroundings& around) {
+                      const std::function<bool(pid_t)>& is_there, Surroundings& around) {
   const SeenByProcess seen = group(files);
+  auto& holders = around.holders;
+  holders.erase(std::remove_if(holders.begin(), holders.end(),
+                               [&](const DeviceHolder& holder) { return !covers(seen, holder) && !is_there(holder.pid); }),
+                holders.end());
   if (!std::all_of(around.holders.begin(), around.holders.end(),
                    [&](const DeviceHolder& holder) { return covers(seen, holder); })) {
     return false;
@@ -97,6 +101,14 @@ std::map<ConnectionId, std::uint64_t> oldest_requests(const std::vector<OpenFuse
     if (older) smallest = file.oldest_request;
   }
   return oldest;
+}
+
+std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits) {
+  std::set<pid_t> pids;
+  for (const TaskWait& wait : waits) {
+    if (wait.told_to_die) pids.insert(wait.pid);
+  }
+  return pids;
 }
 
 void merge_waits(const std::vector<TaskWait>& waits, std::vector<ProcessSample>& suspects) {

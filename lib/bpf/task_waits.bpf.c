@@ -78,6 +78,7 @@ struct sigpending {
 };
 struct signal_struct {
   struct sigpending shared_pending;
+  unsigned int flags;
 };
 struct thread_struct {
   unsigned long sp;
@@ -107,6 +108,7 @@ struct bpf_iter__task {
 #define PF_IO_WORKER 0x10
 #define PF_DUMPCORE 0x200
 #define PF_KTHREAD 0x200000
+#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 #define SIGKILL_BIT (1ul << 8)
 #define STACK_BYTES 16384
 #define WORD 8
@@ -216,9 +218,8 @@ static long look_at_word(__u32 index, void* context) {
 }
 
 static __always_inline int is_told_to_die(struct task_struct* task) {
-  unsigned int flags = BPF_CORE_READ(task, flags);
-  if (flags & PF_KTHREAD) return 0;
-  if (flags & (PF_EXITING | PF_IO_WORKER | PF_DUMPCORE)) return 1;
+  if (BPF_CORE_READ(task, flags) & (PF_EXITING | PF_DUMPCORE)) return 1;
+  if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) return 1;
   return ((BPF_CORE_READ(task, pending.signal.sig[0]) | BPF_CORE_READ(task, signal, shared_pending.signal.sig[0])) &
           SIGKILL_BIT) != 0;
 }
@@ -234,7 +235,12 @@ int collect(struct bpf_iter__task* ctx) {
   struct search search = {};
   unsigned long base;
   unsigned long bytes;
-  if (!task || !is_asleep(task) || !is_told_to_die(task)) return 0;
+  unsigned int flags;
+  if (!task || !is_asleep(task)) return 0;
+  flags = BPF_CORE_READ(task, flags);
+  if (flags & PF_KTHREAD) return 0;
+  search.record.told_to_die = is_told_to_die(task);
+  if (!search.record.told_to_die && !(flags & PF_IO_WORKER)) return 0;
   base = (unsigned long)BPF_CORE_READ(task, stack);
   search.sp = BPF_CORE_READ(task, thread.sp);
   search.task = (unsigned long)task;

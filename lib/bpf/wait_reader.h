@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/result.h"
@@ -19,7 +20,11 @@ struct TaskWait {
   std::optional<ConnectionId> queued;
   std::vector<ConnectionId> on_stack;  ///< all that its kernel stack leads to, what is long over included
   bool on_stack_complete = true;       ///< false: there were more
+  bool told_to_die = false;            ///< false: only a worker of io_uring
 };
+
+/// The processes that have a sleeping thread that was told to die.
+std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits);
 
 class WaitReader {
  public:
@@ -30,7 +35,8 @@ class WaitReader {
   WaitReader& operator=(const WaitReader&) = delete;
   virtual ~WaitReader() = default;
 
-  /// Every sleeping thread that is exiting, dumping core, a worker of io_uring, or has SIGKILL pending.
+  /// Every sleeping thread that is exiting, dumping core, a worker of io_uring, has SIGKILL pending, or belongs to a
+  /// process that left by exit_group.
   virtual Result<std::vector<TaskWait>> read() = 0;
 };
 

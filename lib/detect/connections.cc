@@ -18,12 +18,6 @@ struct Answer {
   std::vector<Server> servers;
 };
 
-// A status that could not be read is a process that no index holds.
-bool processes_complete(const Snapshot& snapshot) {
-  return std::none_of(snapshot.gaps.begin(), snapshot.gaps.end(),
-                      [](const auto& gap) { return gap.first.first == "status"; });
-}
-
 // The connections mounted in the mount namespace of `pid`, other than `except`.
 std::vector<ConnectionId> other_mounts_of(pid_t pid, const Surroundings& around, ConnectionId except) {
   std::set<ConnectionId> found;
@@ -175,7 +169,7 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
       finding.mount_ids.assign(mounted->second.mount_ids.begin(), mounted->second.mount_ids.end());
     }
     const auto before = history.connections.find(sample.id);
-    if (finding.waiting > 0 && before != history.connections.end() && before->second.waiting > 0 &&
+    if (finding.waiting > 0 && before != history.connections.end() && before->second.may_wait() &&
         before->second.directory_inode == sample.directory_inode) {
       finding.waiting_since = snapshot.taken.wall - (snapshot.taken.boottime - before->second.waiting_since);
     }
@@ -210,8 +204,7 @@ std::vector<ConnectionId> find_out_of_sight(const Snapshot& snapshot,
                                             const std::map<ConnectionId, MountFacts>& mounts) {
   std::vector<ConnectionId> out;
   for (const ConnectionSample& sample : snapshot.connections) {
-    const bool waits = !sample.waiting || *sample.waiting > 0;
-    if (waits && mounts.count(sample.id) == 0) out.push_back(sample.id);
+    if (sample.may_wait() && mounts.count(sample.id) == 0) out.push_back(sample.id);
   }
   return out;
 }

@@ -135,7 +135,7 @@ class Detector {
     finding.init_comm = dying.init->brief.name;
     finding.state = dying.state;
     finding.container = container_of(dying, after_);
-    finding.gap = has_gap(dying) || !snapshot_.fusectl_present;
+    finding.gap = has_gap(dying) || lacks_connections(snapshot_);
     for (const ProcessSample* member : dying.members) {
       for (BlockedThread& thread : judge_threads(*member)) finding.blocked_threads.push_back(std::move(thread));
     }
@@ -211,7 +211,7 @@ class Detector {
   // Whether a request moves, its number tells; that none can move, the lack of a server.
   void tell_stall(ConnectionFinding& connection) const {
     const auto memory = after_.connections.find(connection.id);
-    if (memory == after_.connections.end() || memory->second.waiting == 0) return;
+    if (memory == after_.connections.end() || !memory->second.may_wait()) return;
     const bool nobody = connection.server_state == ServerState::none || connection.server_state == ServerState::dying;
     std::optional<Nanoseconds> since;
     if (nobody) since = memory->second.waiting_since;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "detect/connections.h"
 #include "detect/container.h"
 
 namespace defused {
@@ -15,6 +16,23 @@ using OpenFiles = std::map<ProcessId, OpenFilesMemory>;
 void add_open(OpenFiles& out, const ProcessId& process, const std::set<OpenConnection>& open, Nanoseconds now) {
   if (process.start_ticks == 0 || open.empty()) return;
   out[process] = OpenFilesMemory{{open.begin(), open.end()}, now};
+}
+
+// Who is gone is forgotten; and what a living process had open and has no more, once all were read. Of one that exits
+// it is what is to be kept.
+void forget(const Snapshot& snapshot, OpenFiles& files) {
+  if (files.empty() || !processes_complete(snapshot)) return;
+  std::map<pid_t, bool> lives;
+  for (const ProcessBrief& process : snapshot.processes) {
+    lives[process.pid] = process.has_memory && !process.is_doomed();
+  }
+  const auto& around = snapshot.surroundings;
+  const bool all_read = snapshot.open_files || (around && !around->kept && around->users_complete);
+  for (auto at = files.begin(); at != files.end();) {
+    const auto found = lives.find(at->first.pid);
+    const bool closed = all_read && found != lives.end() && found->second && at->second.seen != snapshot.taken.boottime;
+    at = found == lives.end() || closed ? files.erase(at) : std::next(at);
+  }
 }
 
 // The least lately seen ones go.
@@ -33,15 +51,18 @@ void bound(OpenFiles& files) {
 }  // namespace
 
 std::map<ConnectionId, ConnectionMemory> remember_connections(const Snapshot& snapshot, const History& before) {
+  const std::set<ConnectionId> hung_flushers = find_hung_flushers(snapshot.processes);
   std::map<ConnectionId, ConnectionMemory> after;
   for (const ConnectionSample& sample : snapshot.connections) {
     ConnectionMemory memory;
     memory.directory_inode = sample.directory_inode;
-    memory.waiting = sample.waiting.value_or(0);
+    memory.waiting = sample.waiting;
     memory.waiting_since = snapshot.taken.boottime;
     const auto known = before.connections.find(sample.id);
-    const bool same = known != before.connections.end() && known->second.directory_inode == sample.directory_inode;
-    if (same && known->second.waiting > 0) {
+    const bool same =
+        known != before.connections.end() && may_be_same(known->second.directory_inode, sample.directory_inode);
+    if (same && memory.directory_inode == 0) memory.directory_inode = known->second.directory_inode;
+    if (same && known->second.may_wait()) {
       memory.waiting_since = known->second.waiting_since;
       memory.oldest_request = known->second.oldest_request;
       memory.oldest_since = known->second.oldest_since;
@@ -52,13 +73,17 @@ std::map<ConnectionId, ConnectionMemory> remember_connections(const Snapshot& sn
       if (number != memory.oldest_request) memory.oldest_since = snapshot.taken.boottime;
       memory.oldest_request = number;
     }
+    memory.flusher_hung = hung_flushers.count(sample.id) > 0;
     after[sample.id] = memory;
   }
   return after;
 }
 
 std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, const History& before) {
+  std::set<pid_t> there;
+  for (const ProcessBrief& process : snapshot.processes) there.insert(process.pid);
   std::map<pid_t, ContainerMemory> after;
+  if (!processes_complete(snapshot)) after = before.containers;  // who was not read is not gone
   for (const ProcessBrief& process : snapshot.processes) {
     if (!process.is_init()) continue;
     const auto read = snapshot.init_cgroups.find(process.pid);
@@ -70,9 +95,11 @@ std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, c
       }
       continue;
     }
-    // Dying: what it was while it lived. A number that was used again has another parent, as a rule.
+    // Dying: what it was while it lived. As long as its parent is there, another parent means another process.
     const auto known = before.containers.find(process.pid);
-    if (known != before.containers.end() && known->second.ppid == process.ppid) after.insert(*known);
+    if (known == before.containers.end()) continue;
+    const bool orphaned = known->second.ppid != process.ppid && there.count(known->second.ppid) == 0;
+    if (known->second.ppid == process.ppid || orphaned) after.insert(*known);
   }
   return after;
 }
@@ -100,17 +127,13 @@ OpenFiles remember_open_files(const Snapshot& snapshot, const std::map<Connectio
   for (const ProcessSample& suspect : snapshot.suspects) {
     for (const ThreadSample& thread : suspect.threads) note(suspect.id, thread.open_mount_ids, {});
   }
-  if (snapshot.surroundings) {
+  if (snapshot.surroundings && !snapshot.surroundings->kept) {
     for (const FileUser& user : snapshot.surroundings->users) note(user.id, user.mount_ids, user.connections);
   }
-  for (const FileUser& user : snapshot.open_files) note(user.id, user.mount_ids, user.connections);
-  if (after.empty()) return after;
-  // Who is gone is forgotten.
-  std::set<pid_t> there;
-  for (const ProcessBrief& process : snapshot.processes) there.insert(process.pid);
-  for (auto at = after.begin(); at != after.end();) {
-    at = there.count(at->first.pid) == 0 ? after.erase(at) : std::next(at);
+  if (snapshot.open_files) {
+    for (const FileUser& user : *snapshot.open_files) note(user.id, user.mount_ids, user.connections);
   }
+  forget(snapshot, after);
   bound(after);
   return after;
 }

@@ -45,7 +45,9 @@ bool waits_for_a_sibling(const BlockedThread& thread) {
   if (thread.wait_class == WaitClass::io_uring || thread.wait_class == WaitClass::coredump) {
     return !has_fuse_frame(thread.stack);
   }
-  return !thread.connection && is_in_lock(thread.stack);
+  // A lock that no frame ascribes to another file system.
+  const bool open = thread.wait_class == WaitClass::unknown || thread.wait_class == WaitClass::fuse_lock;
+  return open && !thread.connection && is_in_lock(thread.stack);
 }
 
 // Of the same process, and certain of what it waits for: the worker, the writer of the dump, the holder of the lock.
@@ -79,7 +81,8 @@ ThreadJudge::ThreadJudge(const Snapshot& snapshot, const History& before,
       before_(before),
       connections_(connections),
       out_of_sight_(find_out_of_sight(snapshot, mounts)),
-      hung_flushers_(find_hung_flushers(snapshot.processes)) {
+      hung_flushers_(find_hung_flushers(snapshot.processes)),
+      any_virtiofs_(has_any_virtiofs(snapshot)) {
   for (const auto& [id, facts] : mounts) {
     for (const int mount_id : facts.mount_ids) connection_of_mount_.emplace(mount_id, id);
   }
@@ -91,15 +94,14 @@ const ConnectionFinding* ThreadJudge::find(ConnectionId id) const {
   return found == connections_.end() ? nullptr : &*found;
 }
 
-// An unreadable `waiting` rules nothing out.
+// What could not be read, in this pass or in the last one, rules nothing out.
 bool ThreadJudge::waits_in_both_samples(ConnectionId id) const {
   const auto sample = std::find_if(snapshot_.connections.begin(), snapshot_.connections.end(),
                                    [&](const ConnectionSample& connection) { return connection.id == id; });
-  if (sample == snapshot_.connections.end()) return false;
-  if (!sample->waiting) return true;
+  if (sample == snapshot_.connections.end() || !sample->may_wait()) return false;
   const auto before = before_.connections.find(id);
-  return *sample->waiting > 0 && before != before_.connections.end() && before->second.waiting > 0 &&
-         before->second.directory_inode == sample->directory_inode;
+  if (before == before_.connections.end()) return true;
+  return before->second.may_wait() && may_be_same(before->second.directory_inode, sample->directory_inode);
 }
 
 // The kernel itself says where it is queued; or its stack leads to one connection only, and that one has requests
@@ -115,55 +117,83 @@ bool ThreadJudge::attribute_exactly(const ThreadSample& thread, BlockedThread& o
   return true;
 }
 
-ThreadJudge::Pool ThreadJudge::pool_of(const ThreadSample& thread, const BlockedThread& out) const {
+// Its own mounts, what it has open or had (a descriptor may come from another mount namespace), and what waits out of
+// sight.
+ThreadJudge::Pool ThreadJudge::pool_of(const ProcessId& process, const ThreadSample& thread,
+                                       const BlockedThread& out) const {
   Pool pool;
-  if (out.wait_class == WaitClass::aio) {
-    // What it has in flight, it has open; descriptors are closed only later.
-    for (const int mount_id : thread.open_mount_ids) {
-      const auto found = connection_of_mount_.find(mount_id);
-      if (found != connection_of_mount_.end() && waits_in_both_samples(found->second)) {
-        pool.candidates.insert(found->second);
-      }
-    }
-    pool.mounted = 2;
-    pool.own = pool.candidates;
-    if (!pool.candidates.empty()) return pool;
-  }
+  const bool overlay = is_through_overlay(thread);
   std::set<ConnectionId> mounted;
   if (thread.mounts) {
     for (const FuseMount& mount : thread.mounts->fuse_mounts) mounted.insert(mount.connection);
   }
   pool.mounted = mounted.size();
-  pool.all_in_sight =
-      out_of_sight_.empty() && thread.mounts && thread.mounts->complete && !has_overlay_frame(out.stack);
+  std::set<ConnectionId> elsewhere(out_of_sight_.begin(), out_of_sight_.end());
+  for (const ConnectionId id : opened_by(process, thread)) {
+    if (mounted.count(id) == 0) elsewhere.insert(id);
+  }
+  if (overlay || !thread.mounts) {  // a layer may be mounted in any namespace
+    for (const ConnectionSample& sample : snapshot_.connections) elsewhere.insert(sample.id);
+  }
   for (const ConnectionId id : mounted) {
     if (waits_in_both_samples(id)) pool.own.insert(id);
   }
-  mounted.insert(out_of_sight_.begin(), out_of_sight_.end());
-  pool.all_known = thread.mounts && thread.mounts->complete && !thread.mounts->has_virtiofs;
-  if (has_overlay_frame(out.stack) || !thread.mounts) {  // a layer may be mounted in any namespace
-    for (const ConnectionSample& sample : snapshot_.connections) mounted.insert(sample.id);
+  pool.candidates = pool.own;
+  for (const ConnectionId id : elsewhere) {
+    if (!waits_in_both_samples(id)) continue;
+    pool.all_in_sight = pool.all_in_sight && mounted.count(id) > 0;
+    pool.candidates.insert(id);
   }
-  for (const ConnectionId id : mounted) {
-    if (waits_in_both_samples(id)) pool.candidates.insert(id);
-  }
+  pool.all_in_sight = pool.all_in_sight && thread.mounts && thread.mounts->complete && !overlay;
+  pool.all_known = !lacks_connections(snapshot_) && thread.mounts && thread.mounts->complete &&
+                   !has_frame(out.stack, "cuse_read_iter") && !has_frame(out.stack, "cuse_write_iter") &&
+                   !(overlay ? any_virtiofs_ : thread.mounts->has_virtiofs) &&
+                   std::all_of(mounted.begin(), mounted.end(), [&](ConnectionId id) { return find(id) != nullptr; });
   return pool;
 }
 
+// The connections that it has files open on, or had when it was last seen with any.
+std::set<ConnectionId> ThreadJudge::opened_by(const ProcessId& process, const ThreadSample& thread) const {
+  std::set<ConnectionId> opened;
+  for (const int mount_id : thread.open_mount_ids) {
+    const auto found = connection_of_mount_.find(mount_id);
+    if (found != connection_of_mount_.end()) opened.insert(found->second);
+  }
+  const auto known = before_.open_files.find(process);
+  if (known == before_.open_files.end()) return opened;
+  for (const OpenConnection& open : known->second.connections) {
+    const ConnectionFinding* connection = find(open.id);
+    if (connection != nullptr && connection->directory_inode == open.directory_inode) opened.insert(open.id);
+  }
+  return opened;
+}
+
+// Without a stack any wait may go through an overlay that is mounted.
+bool ThreadJudge::is_through_overlay(const ThreadSample& thread) {
+  if (thread.stack && !thread.stack->empty()) return has_overlay_frame(*thread.stack);
+  return thread.mounts && thread.mounts->has_overlay;
+}
+
+// The one of several candidates whose writeback hangs, for a thread that waits for pages.
 std::optional<ConnectionId> ThreadJudge::flushed(const BlockedThread& out, const Pool& pool) const {
   const bool for_pages = out.wait_class == WaitClass::fuse_writeback ||
                          (out.wait_class == WaitClass::fuse_flush && !has_frame(out.stack, "request_wait_answer"));
   if (!for_pages) return std::nullopt;
   std::vector<ConnectionId> both;
-  std::set_intersection(pool.candidates.begin(), pool.candidates.end(), hung_flushers_.begin(), hung_flushers_.end(),
-                        std::back_inserter(both));
+  std::copy_if(pool.candidates.begin(), pool.candidates.end(), std::back_inserter(both), [&](ConnectionId id) {
+    const auto before = before_.connections.find(id);
+    return hung_flushers_.count(id) > 0 && before != before_.connections.end() && before->second.flusher_hung;
+  });
   return both.size() == 1 ? std::optional(both.front()) : std::nullopt;
 }
 
-// The one of several candidates that its process had files open on when it was last seen with any.
-std::optional<ConnectionId> ThreadJudge::remembered(const ProcessId& process, const Pool& pool) const {
+// The one of several candidates that its process had files open on shortly before it stopped. Of a mapping whose file
+// was closed, descriptors say nothing.
+std::optional<ConnectionId> ThreadJudge::remembered(const ProcessId& process, const BlockedThread& out,
+                                                    const Pool& pool) const {
   const auto known = before_.open_files.find(process);
-  if (known == before_.open_files.end()) return std::nullopt;
+  if (known == before_.open_files.end() || out.wait_class == WaitClass::fuse_writeback) return std::nullopt;
+  if (known->second.seen + kOpenFilesServe < snapshot_.taken.boottime - out.blocked_for) return std::nullopt;
   std::optional<ConnectionId> only;
   for (const OpenConnection& open : known->second.connections) {
     const ConnectionFinding* connection = find(open.id);
@@ -175,18 +205,33 @@ std::optional<ConnectionId> ThreadJudge::remembered(const ProcessId& process, co
   return only;
 }
 
-// The kernel names a connection that fusectl does not list: virtiofs, say.
+// The kernel names a connection that is none of those that wait: one that fusectl does not list (virtiofs, say), or
+// that it says is idle. Then nothing else is to be guessed.
 bool ThreadJudge::waits_for_unlisted(const ThreadSample& thread) const {
-  if (thread.queued) return find(*thread.queued) == nullptr;
+  if (thread.queued) return true;
   if (!thread.on_stack || thread.on_stack->empty()) return false;
   return std::all_of(thread.on_stack->begin(), thread.on_stack->end(),
                      [&](ConnectionId id) { return find(id) == nullptr; });
 }
 
+// AIO has nothing of FUSE on its stack. What it has in flight, it has open, and of what it has open something waits.
+bool ThreadJudge::attribute_aio(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const {
+  std::set<ConnectionId> open;
+  for (const ConnectionId id : opened_by(process, thread)) {
+    if (waits_in_both_samples(id)) open.insert(id);
+  }
+  if (open.empty()) return false;
+  out.candidates.assign(open.begin(), open.end());
+  if (open.size() == 1) out.connection = *open.begin();
+  out.attribution = open.size() == 1 ? Attribution::by_waiting : Attribution::ambiguous;
+  return true;
+}
+
 bool ThreadJudge::attribute(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const {
   if (attribute_exactly(thread, out)) return true;
   if (waits_for_unlisted(thread)) return false;
-  const Pool pool = pool_of(thread, out);
+  if (out.wait_class == WaitClass::aio && attribute_aio(process, thread, out)) return true;
+  const Pool pool = pool_of(process, thread, out);
   out.candidates.assign(pool.candidates.begin(), pool.candidates.end());
   if (pool.candidates.empty()) return pool.all_known;
   if (!pool.all_known) {
@@ -196,35 +241,33 @@ bool ThreadJudge::attribute(const ProcessId& process, const ThreadSample& thread
   // One that it can see, where others wait out of sight: told, but not acted on; conclude() takes it back where they
   // differ.
   const std::set<ConnectionId>& named = pool.own.size() == 1 ? pool.own : pool.candidates;
-  if (named.size() == 1 && !has_overlay_frame(out.stack)) {
+  if (named.size() == 1 && !is_through_overlay(thread)) {
     out.connection = *named.begin();
     out.attribution = pool.mounted == 1 && !pool.own.empty() ? Attribution::only_candidate : Attribution::by_waiting;
-    out.attribution_serves_acting = pool.all_in_sight;
+    out.attribution_serves_acting = pool.all_in_sight && out.wait_class != WaitClass::aio;
     return true;
   }
   out.attribution = Attribution::ambiguous;
   auto known = flushed(out, pool);
-  if (!known) known = remembered(process, pool);
-  if (known) {
+  if (!known) known = remembered(process, out, pool);
+  if (known) {  // told, but not acted on: the one is seen beside the wait, the other before it
     out.connection = known;
     out.candidates = {*known};
     out.attribution = Attribution::exact;
-    out.attribution_serves_acting = pool.all_in_sight;
   }
   return true;
 }
 
 // From the connection, or from all candidates where they say the same.
-void ThreadJudge::conclude(const ThreadSample& thread, bool all_known, BlockedThread& out) const {
+void ThreadJudge::conclude(bool all_known, BlockedThread& out) const {
   if (!may_wait_for_fuse(out)) {
     out.verdict = is_undecided(out) ? Verdict::undetermined : Verdict::not_fuse;
     return;
   }
   if (!all_known) return;
   if (out.candidates.empty()) {
-    // Of AIO nothing says that it is FUSE's; with no connection that waits it is not.
-    const bool none = out.wait_class == WaitClass::aio && out_of_sight_.empty() && thread.mounts.has_value();
-    if (none) out.verdict = Verdict::not_fuse;
+    // Of AIO nothing says that it is FUSE's; with no connection at all that waits it is not.
+    if (out.wait_class == WaitClass::aio && none_waits()) out.verdict = Verdict::not_fuse;
     return;
   }
   bool all_silent = true;
@@ -247,6 +290,12 @@ void ThreadJudge::conclude(const ThreadSample& thread, bool all_known, BlockedTh
   }
 }
 
+bool ThreadJudge::none_waits() const {
+  return !lacks_connections(snapshot_) &&
+         std::none_of(snapshot_.connections.begin(), snapshot_.connections.end(),
+                      [](const ConnectionSample& sample) { return sample.may_wait(); });
+}
+
 BlockedThread ThreadJudge::judge(const ProcessSample& process, const ThreadSample& thread,
                                  const ThreadMemory& memory) const {
   BlockedThread out;
@@ -260,7 +309,7 @@ BlockedThread ThreadJudge::judge(const ProcessSample& process, const ThreadSampl
   if (thread.stack) out.stack = *thread.stack;
   out.wait_class = class_of(thread);
   const bool all_known = !may_wait_for_fuse(out) || attribute(process.id, thread, out);
-  conclude(thread, all_known, out);
+  conclude(all_known, out);
   return out;
 }
 
@@ -270,7 +319,7 @@ void ThreadJudge::follow_each_other(std::vector<BlockedThread>& threads) {
     const auto leader = std::find_if(threads.begin(), threads.end(),
                                      [&](const BlockedThread& other) { return can_lead(other, thread); });
     if (leader == threads.end()) continue;
-    if (is_in_lock(thread.stack)) thread.wait_class = WaitClass::fuse_lock;
+    if (thread.wait_class == WaitClass::unknown) thread.wait_class = WaitClass::fuse_lock;
     thread.connection = leader->connection;
     thread.candidates = leader->candidates;
     thread.attribution = leader->attribution;

@@ -36,21 +36,26 @@ class ThreadJudge {
   /// What a thread may wait for, by /proc alone.
   struct Pool {
     std::set<ConnectionId> candidates;
-    std::set<ConnectionId> own;  ///< those of its own mount table
+    std::set<ConnectionId> own;  ///< those of its own mount table that wait
     bool all_in_sight = true;    ///< false: it may wait for something that its mounts do not show
     bool all_known = true;       ///< false: it may wait for something that is no candidate at all
     std::size_t mounted = 0;     ///< connections in its mount table, waiting or not
   };
-  [[nodiscard]] Pool pool_of(const ThreadSample& thread, const BlockedThread& out) const;
+  [[nodiscard]] Pool pool_of(const ProcessId& process, const ThreadSample& thread, const BlockedThread& out) const;
+  [[nodiscard]] std::set<ConnectionId> opened_by(const ProcessId& process, const ThreadSample& thread) const;
+  static bool is_through_overlay(const ThreadSample& thread);
   bool attribute_exactly(const ThreadSample& thread, BlockedThread& out) const;
   /// False: it may wait for something that is no candidate, so the candidates say nothing.
   bool attribute(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
-  void conclude(const ThreadSample& thread, bool all_known, BlockedThread& out) const;
+  bool attribute_aio(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
+  void conclude(bool all_known, BlockedThread& out) const;
+  [[nodiscard]] bool none_waits() const;
   [[nodiscard]] bool waits_in_both_samples(ConnectionId id) const;
   [[nodiscard]] bool waits_for_unlisted(const ThreadSample& thread) const;
   /// The one of several candidates whose writeback hangs, for a thread that waits for pages.
   [[nodiscard]] std::optional<ConnectionId> flushed(const BlockedThread& out, const Pool& pool) const;
-  [[nodiscard]] std::optional<ConnectionId> remembered(const ProcessId& process, const Pool& pool) const;
+  [[nodiscard]] std::optional<ConnectionId> remembered(const ProcessId& process, const BlockedThread& out,
+                                                       const Pool& pool) const;
   [[nodiscard]] const ConnectionFinding* find(ConnectionId id) const;
 
   const Snapshot& snapshot_;
@@ -59,6 +64,7 @@ class ThreadJudge {
   std::map<int, ConnectionId> connection_of_mount_;
   std::vector<ConnectionId> out_of_sight_;
   std::set<ConnectionId> hung_flushers_;
+  bool any_virtiofs_;  ///< in any mount table that was read
 };
 
 }  // namespace defused

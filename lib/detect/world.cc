@@ -11,16 +11,18 @@ namespace {
 
 constexpr std::string_view kZap = "zap_pid_ns_processes";
 
+bool has_stack(const ThreadSample& thread) { return thread.stack && !thread.stack->empty(); }
+
 bool zap_is_top(const ThreadSample& thread) {
-  return thread.stack ? !thread.stack->empty() && thread.stack->front() == kZap : thread.wchan == kZap;
+  return has_stack(thread) ? thread.stack->front() == kZap : thread.wchan == kZap;
 }
 
 }  // namespace
 
 bool is_in_zap(const ThreadSample& thread) {
-  if (thread.stack && has_frame(*thread.stack, kZap)) return true;
+  if (has_stack(thread)) return has_frame(*thread.stack, kZap);
   // Stacks unreadable: an exiting init that sleeps in do_wait can only be in zap_pid_ns_processes.
-  return !thread.stack && (thread.wchan == kZap || (thread.wchan == "do_wait" && !thread.has_memory));
+  return thread.wchan == kZap || (thread.wchan == "do_wait" && !thread.has_memory);
 }
 
 bool may_be_blocked(const ThreadSample& thread) {
@@ -109,7 +111,7 @@ int ProcessTree::namespace_of(pid_t pid) const {
 bool ProcessTree::is_alive(pid_t pid) const {
   const auto brief = briefs_.find(pid);
   if (brief == briefs_.end()) return true;  // it came after the walk: what is not known to be dying lives
-  if (brief->second->kernel_thread || brief->second->sigkill_pending) return false;
+  if (brief->second->kernel_thread || brief->second->is_doomed()) return false;
   const int index = namespace_of(pid);
   if (index >= 0 && dying_[static_cast<std::size_t>(index)].state != DyingState::init_blocked) return false;
   if (brief->second->has_memory) return true;
@@ -122,9 +124,24 @@ bool ProcessTree::is_alive(pid_t pid) const {
                      [](const ThreadSample& thread) { return thread.has_memory && !thread.sigkill_pending; });
 }
 
+namespace {
+
+template <typename Visit>
+void for_each_table(const Snapshot& snapshot, Visit visit) {
+  for (const ProcessSample& suspect : snapshot.suspects) {
+    for (const ThreadSample& thread : suspect.threads) {
+      if (thread.mounts) visit(*thread.mounts);
+    }
+  }
+  if (!snapshot.surroundings) return;
+  for (const Viewer& viewer : snapshot.surroundings->viewers) visit(viewer.mounts);
+}
+
+}  // namespace
+
 std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot) {
   std::map<ConnectionId, MountFacts> out;
-  const auto add = [&](const MountTable& table) {
+  for_each_table(snapshot, [&](const MountTable& table) {
     for (const FuseMount& mount : table.fuse_mounts) {
       MountFacts& facts = out[mount.connection];
       facts.fstype = mount.fstype;
@@ -134,16 +151,24 @@ std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot) {
                          facts.mount_points.end();
       if (!known && facts.mount_points.size() < kMaxMountPoints) facts.mount_points.push_back(mount.mount_point);
     }
-  };
-  for (const ProcessSample& suspect : snapshot.suspects) {
-    for (const ThreadSample& thread : suspect.threads) {
-      if (thread.mounts) add(*thread.mounts);
-    }
-  }
-  if (snapshot.surroundings) {
-    for (const Viewer& viewer : snapshot.surroundings->viewers) add(viewer.mounts);
-  }
+  });
   return out;
+}
+
+bool processes_complete(const Snapshot& snapshot) {
+  return std::none_of(snapshot.gaps.begin(), snapshot.gaps.end(),
+                      [](const auto& gap) { return gap.first.first == "status"; });
+}
+
+bool lacks_connections(const Snapshot& snapshot) {
+  return !snapshot.fusectl_present || std::any_of(snapshot.gaps.begin(), snapshot.gaps.end(),
+                                                  [](const auto& gap) { return gap.first.first == "fusectl"; });
+}
+
+bool has_any_virtiofs(const Snapshot& snapshot) {
+  bool found = false;
+  for_each_table(snapshot, [&](const MountTable& table) { found = found || table.has_virtiofs; });
+  return found;
 }
 
 }  // namespace defused

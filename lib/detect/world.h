@@ -64,6 +64,15 @@ inline constexpr std::size_t kMaxMountPoints = 16;
 
 std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot);
 
+/// Whether the walk read every process: one without status is in no index.
+bool processes_complete(const Snapshot& snapshot);
+
+/// Whether a connection may be missing from the list.
+bool lacks_connections(const Snapshot& snapshot);
+
+/// Whether virtiofs, which fusectl does not list, is mounted in any mount table that was read.
+bool has_any_virtiofs(const Snapshot& snapshot);
+
 /// A thread that sits in zap_pid_ns_processes; where stacks are unreadable, told from wchan.
 bool is_in_zap(const ThreadSample& thread);
 

@@ -34,10 +34,12 @@ struct NamespaceMemory {
 /// A connection as it was last seen.
 struct ConnectionMemory {
   std::uint64_t directory_inode = 0;
-  std::uint64_t waiting = 0;
-  Nanoseconds waiting_since{0};      ///< boot time since which no sample was 0; meaningful while waiting > 0
-  std::uint64_t oldest_request = 0;  ///< its number when that was last read; 0: not known
-  Nanoseconds oldest_since{0};       ///< boot time since which it is the oldest one
+  std::optional<std::uint64_t> waiting;  ///< nothing: could not be read, so it may wait
+  Nanoseconds waiting_since{0};          ///< boot time since which no sample was 0; meaningful while it may wait
+  std::uint64_t oldest_request = 0;      ///< its number when that was last read; 0: not known
+  Nanoseconds oldest_since{0};           ///< boot time since which it is the oldest one
+  bool flusher_hung = false;             ///< its flusher was in D
+  [[nodiscard]] bool may_wait() const { return waiting != 0; }
 };
 
 /// A connection that a process had files open on.
@@ -53,6 +55,9 @@ struct OpenFilesMemory {
   Nanoseconds seen{0};  ///< boot time
 };
 inline constexpr std::size_t kMaxRememberedProcesses = 4096;
+/// What was read longer before a thread stopped says nothing of what it waits for. By /proc alone it is read every 5
+/// min.
+inline constexpr Nanoseconds kOpenFilesServe = std::chrono::minutes(6);
 
 /// The control group of a living init, where it names a container.
 struct ContainerMemory {

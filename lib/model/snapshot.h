@@ -37,11 +37,14 @@ struct ProcessBrief {
   bool kernel_thread = false;
   bool sigkill_pending = false;  ///< bit 9 of SigPnd or ShdPnd
   bool core_dumping = false;
+  bool told_to_die = false;  ///< the kernel says so where status does not (lib/bpf): it left by exit_group
   std::string name;
 
   [[nodiscard]] bool is_init() const { return level > 0 && inner_pid == 1; }
-  /// Its namespace is dying: it is exiting, or was killed from outside (a SIGKILL from inside never reaches an init).
-  [[nodiscard]] bool is_dying_init() const { return is_init() && (is_exiting() || sigkill_pending); }
+  /// Its namespace is dying: it is exiting, or will never do anything else. A SIGKILL from inside never reaches an init.
+  [[nodiscard]] bool is_dying_init() const { return is_init() && (is_exiting() || is_doomed()); }
+  /// It still has its memory, but will never again run in user space.
+  [[nodiscard]] bool is_doomed() const { return sigkill_pending || core_dumping || told_to_die; }
   /// A zombie with no other thread: dead, waiting for its parent.
   [[nodiscard]] bool is_finished() const { return (state == 'Z' || state == 'X') && threads <= 1; }
   /// Past exit_mm. A leader in Z may still have live threads: ask them.
@@ -113,7 +116,13 @@ struct ConnectionSample {
   std::uint64_t max_background = 0;
   std::uint64_t congestion_threshold = 0;
   std::uint64_t directory_inode = 0;  ///< identity: minors are used again at once, inode numbers are not
+  [[nodiscard]] bool may_wait() const { return waiting != 0; }
 };
+
+/// Whether two readings of a directory's inode may be of one and the same connection; 0 is one that failed.
+[[nodiscard]] constexpr bool may_be_same(std::uint64_t inode, std::uint64_t other) {
+  return inode == other || inode == 0 || other == 0;
+}
 
 /// One live or dying process that holds /dev/fuse descriptors.
 struct DeviceHolder {
@@ -142,6 +151,7 @@ struct Surroundings {
   std::vector<DeviceHolder> holders;
   std::vector<FileUser> users;
   std::vector<Viewer> viewers;
+  bool kept = false;             ///< read in an earlier pass (daemon/kept_surroundings.h)
   bool exact = false;            ///< the kernel itself was asked (lib/bpf): holders and users are known, not inferred
   bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;
@@ -166,7 +176,8 @@ struct Snapshot {
   std::vector<ProcessSample> suspects;                     ///< by PID
   std::vector<ConnectionSample> connections;               ///< by id
   std::map<pid_t, std::vector<std::string>> init_cgroups;  ///< of living inits, as ProcessSample::cgroup_paths
-  std::vector<FileUser> open_files;  ///< who has files open on FUSE, where that was read for the History alone
+  /// Who has files open on FUSE, all of the host, where the kernel itself was asked; nothing: it was not.
+  std::optional<std::vector<FileUser>> open_files;
   /// The number of the oldest waiting request of each connection that has a server, 0 for none (lib/bpf).
   std::optional<std::map<ConnectionId, std::uint64_t>> oldest_requests;
   std::optional<Surroundings> surroundings;

@@ -38,7 +38,8 @@ struct StatusFields {
 /// Required lines: State, Tgid, Pid, PPid, Threads.
 Result<StatusFields> parse_status(std::string_view text);
 
-/// Whether the process is a kernel thread: what `Kthread:` says or, without that line, PID 2 and its children.
+/// Whether the process is a kernel thread: what `Kthread:` says or, without that line, PID 2 and its children as far as
+/// they are no user processes.
 bool is_kernel_thread(const StatusFields& status);
 
 /// The brief of a process for the walk.

@@ -95,7 +95,10 @@ Result<StatusFields> parse_status(std::string_view text) {
 bool is_kernel_thread(const StatusFields& status) {
   constexpr pid_t kKthreadd = 2;
   if (status.kernel_thread) return *status.kernel_thread;
-  return status.level == 0 && (status.pid == kKthreadd || status.ppid == kKthreadd);
+  // A helper that the kernel starts (the pipe of core_pattern, say) is kthreadd's child and a process as any other: it
+  // has memory, and on its way out no descriptors, whereas kernel threads share a table of 64.
+  const bool is_of_kthreadd = status.pid == kKthreadd || status.ppid == kKthreadd;
+  return status.level == 0 && is_of_kthreadd && !status.has_memory && status.descriptor_table_size > 0;
 }
 
 ProcessBrief make_brief(const StatusFields& status) {

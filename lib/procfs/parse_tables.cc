@@ -37,7 +37,8 @@ std::string unescape_octal(std::string_view text) {
 std::string clean_path(std::string_view field) { return sanitize(unescape_octal(field)); }
 
 bool is_fuse_type(std::string_view fstype) {
-  return fstype == "fuse" || fstype == "fuseblk" || fstype.substr(0, 5) == "fuse.";
+  const std::string_view type = take_field(fstype, '.');  // "fuse.s3fs": a subtype
+  return type == "fuse" || type == "fuseblk";
 }
 
 bool is_hex(char character) { return (character >= '0' && character <= '9') || (character >= 'a' && character <= 'f'); }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -25,13 +26,21 @@ class SurroundingsReader {
       : proc_(proc), limits_(limits), own_(own), clock_(clock), snapshot_(snapshot), start_(clock.now().boottime) {}
 
   Surroundings read() {
-    for (const ProcessBrief& process : snapshot_.processes) {
-      if (is_candidate(process)) bases_.emplace_back(&process, base_of(process));
+    for (const ProcessBrief& process : snapshot_.processes) add(process);
+    read_from(0);
+    // A server may hand its descriptors to a child that is not in the walk, and end: whoever came since is read too.
+    // Twice, since the child may have done the same.
+    for (int round = 0; round < 2; ++round) {
+      const std::size_t first = bases_.size();
+      add_newcomers();
+      read_from(first);
     }
-    read_viewers();
-    collect_fuse_mounts();
-    read_descriptors();
+    read_device_candidates();
     read_start_times();
+    // A process without status is in nothing of this.
+    const bool all_walked = std::none_of(snapshot_.gaps.begin(), snapshot_.gaps.end(),
+                                         [](const auto& gap) { return gap.first.first == "status"; });
+    if (!all_walked) forget_completeness();
     return std::move(out_);
   }
 
@@ -39,8 +48,53 @@ class SurroundingsReader {
   bool is_candidate(const ProcessBrief& process) const {
     if (process.kernel_thread || process.is_finished()) return false;
     const bool ours = own_.self != 0 && (process.pid == own_.self || process.pid == own_.parent ||
-                                         (own_.parent > 1 && process.ppid == own_.parent));
+                                         process.ppid == own_.self || (own_.parent > 1 && process.ppid == own_.parent));
     return !ours;
+  }
+
+  void add(const ProcessBrief& process) {
+    if (is_candidate(process)) bases_.emplace_back(&process, base_of(process));
+  }
+
+  void forget_completeness() { out_.holders_complete = out_.users_complete = out_.viewers_complete = false; }
+
+  void add_newcomers() {
+    const auto pids = proc_.list_processes(limits_.max_processes);
+    if (!pids) {
+      add_gap(snapshot_.gaps, "proc", pids.error().kind);
+      return forget_completeness();
+    }
+    for (const ProcessBrief& process : snapshot_.processes) seen_.insert(process.pid);
+    for (const pid_t pid : *pids) {
+      if (!seen_.insert(pid).second) continue;
+      const auto file = proc_.files().read_file(std::to_string(pid) + "/status", 65'536);
+      const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
+      if (status) {
+        add(newcomers_.emplace_back(make_brief(*status)));
+      } else if (status.error().kind != ErrorKind::gone) {
+        add_gap(snapshot_.gaps, "status", status.error().kind);
+      }
+    }
+  }
+
+  void read_from(std::size_t first) {
+    for (std::size_t i = first; i < bases_.size(); ++i) {
+      if (out_of_time()) {
+        add_gap(snapshot_.gaps, "mountinfo", ErrorKind::timeout);
+        out_.viewers_complete = false;
+        break;
+      }
+      read_views(*bases_[i].first, bases_[i].second);
+    }
+    collect_fuse_mounts();
+    for (std::size_t i = first; i < bases_.size(); ++i) {
+      if (out_of_time()) {
+        add_gap(snapshot_.gaps, "fdinfo", ErrorKind::timeout);
+        out_.holders_complete = out_.users_complete = false;
+        break;
+      }
+      read_process_descriptors(*bases_[i].first, bases_[i].second);
+    }
   }
 
   // Where the process's own files are: "4711/", or those of a living thread where the leader is a zombie.
@@ -67,46 +121,59 @@ class SurroundingsReader {
     complete = false;
   }
 
-  void read_viewers() {
-    std::map<std::pair<int, int>, std::size_t> known;
-    for (const auto& [process, base] : bases_) {
-      if (out_of_time()) {
-        add_gap(snapshot_.gaps, "mountinfo", ErrorKind::timeout);
-        out_.viewers_complete = false;
-        return;
-      }
-      constexpr std::size_t kFirstLine = 64;  // "22 27 0:21 /": the two ids are within
-      const auto head = proc_.files().read_file(base + "mountinfo", kFirstLine);
-      if (!head) {
-        // EINVAL: a process past exit_task_namespaces sees nothing any more.
-        if (head.error().kind != ErrorKind::unsupported) note("mountinfo", head.error(), out_.viewers_complete);
-        continue;
-      }
-      if (head->text.empty()) continue;  // a root outside of its namespace: it sees no mount
-      const auto key = parse_first_mount(head->text);
-      if (!key) {
-        note("mountinfo", key.error(), out_.viewers_complete);
-        continue;
-      }
-      const auto [entry, added] = known.emplace(*key, out_.viewers.size());
-      if (added) {
-        out_.viewers.emplace_back();
-        read_table(base, out_.viewers.back().mounts);
-      }
-      out_.viewers[entry->second].pids.push_back(process->pid);
+  // Of the process and, since a thread may have entered or made a mount namespace of its own, of each thread.
+  void read_views(const ProcessBrief& process, const std::string& base) {
+    read_view(process.pid, base);
+    if (process.threads <= 1) return;
+    const std::string task = std::to_string(process.pid) + "/task";
+    bool truncated = false;
+    const auto tids = proc_.files().list(task, limits_.max_threads, truncated);
+    if (!tids) return note("task", tids.error(), out_.viewers_complete);
+    if (truncated) note("task", Error{ErrorKind::unsupported, "too many threads", 0}, out_.viewers_complete);
+    for (const std::string& tid : *tids) {
+      if (out_of_time()) return note("mountinfo", Error{ErrorKind::timeout, "budget", 0}, out_.viewers_complete);
+      std::string own = task;
+      own.append("/").append(tid).append("/");
+      if (own != base && tid != std::to_string(process.pid)) read_view(process.pid, own);
     }
   }
 
-  void read_table(const std::string& base, MountTable& table) {
+  void read_view(pid_t pid, const std::string& base) {
+    constexpr std::size_t kFirstLine = 64;  // "22 27 0:21 /": the two ids are within
+    const auto head = proc_.files().read_file(base + "mountinfo", kFirstLine);
+    if (!head) {
+      // EINVAL: a process past exit_task_namespaces sees nothing any more.
+      if (head.error().kind != ErrorKind::unsupported) note("mountinfo", head.error(), out_.viewers_complete);
+      return;
+    }
+    if (head->text.empty()) return;  // a root outside of its namespace: it sees no mount
+    const auto key = parse_first_mount(head->text);
+    if (!key) return note("mountinfo", key.error(), out_.viewers_complete);
+    auto known = viewer_of_.find(*key);
+    if (known == viewer_of_.end()) {
+      // Where it ended meanwhile, the next one of its namespace shows the table.
+      auto table = read_table(base);
+      if (!table) return;
+      known = viewer_of_.emplace(*key, out_.viewers.size()).first;
+      out_.viewers.push_back(Viewer{{}, *std::move(table)});
+    }
+    auto& pids = out_.viewers[known->second].pids;
+    if (pids.empty() || pids.back() != pid) pids.push_back(pid);
+  }
+
+  std::optional<MountTable> read_table(const std::string& base) {
     const auto file = proc_.files().read_file(base + "mountinfo", limits_.max_mount_bytes);
-    if (!file) return note("mountinfo", file.error(), out_.viewers_complete);
-    auto parsed = parse_mountinfo(file->text, limits_.max_mount_lines);
-    if (!parsed) return note("mountinfo", parsed.error(), out_.viewers_complete);
-    table = *std::move(parsed);
-    if (file->truncated || !table.complete) {
+    auto parsed =
+        file ? parse_mountinfo(file->text, limits_.max_mount_lines) : Result<MountTable>(Failure(file.error()));
+    if (!parsed) {
+      note("mountinfo", parsed.error(), out_.viewers_complete);
+      return std::nullopt;
+    }
+    if (file->truncated || !parsed->complete) {
       add_gap(snapshot_.gaps, "mountinfo", ErrorKind::unsupported);
       out_.viewers_complete = false;
     }
+    return *std::move(parsed);
   }
 
   void collect_fuse_mounts() {
@@ -121,15 +188,7 @@ class SurroundingsReader {
     }
   }
 
-  void read_descriptors() {
-    for (const auto& [process, base] : bases_) {
-      if (out_of_time()) {
-        add_gap(snapshot_.gaps, "fdinfo", ErrorKind::timeout);
-        out_.holders_complete = out_.users_complete = false;
-        break;
-      }
-      read_process_descriptors(*process, base);
-    }
+  void read_device_candidates() {
     if (snapshot_.kernel.fdinfo_names_connection || candidates_.empty()) return;
     const DeviceLinks links = read_device_links(proc_, limits_, candidates_, snapshot_.gaps);
     if (!links.complete) out_.holders_complete = false;
@@ -155,10 +214,18 @@ class SurroundingsReader {
     auto names = proc_.files().list(base + "fdinfo", limits_.max_descriptors, truncated);
     if (!names) {
       note("fdinfo", names.error(), complete);
+      // One thread stood for a process whose leader is dead: its end is not that of the process.
+      if (base.find("task/") != std::string::npos && process_is_there(base)) complete = false;
       return {};
     }
     if (truncated) note("fdinfo", Error{ErrorKind::unsupported, "too many descriptors", 0}, complete);
     return *std::move(names);
+  }
+
+  bool process_is_there(const std::string& base) const {
+    bool truncated = false;
+    const auto tids = proc_.files().list(base.substr(0, base.find('/')) + "/task", 2, truncated);
+    return tids && !tids->empty();
   }
 
   // A thread may have a table of its own (unshare(CLONE_FILES)). Nothing in the safe class says so, but other numbers
@@ -240,6 +307,9 @@ class SurroundingsReader {
   Nanoseconds start_;
   Surroundings out_;
   std::vector<std::pair<const ProcessBrief*, std::string>> bases_;
+  std::deque<ProcessBrief> newcomers_;
+  std::set<pid_t> seen_;
+  std::map<std::pair<int, int>, std::size_t> viewer_of_;
   std::set<int> fuse_mounts_;
   std::vector<LinkCandidate> candidates_;
 };
@@ -253,7 +323,7 @@ bool may_wait_for_fuse(const ThreadSample& thread) {
 
 bool needs_surroundings(const Snapshot& snapshot) {
   const bool waiting = std::any_of(snapshot.connections.begin(), snapshot.connections.end(),
-                                   [](const ConnectionSample& c) { return !c.waiting || *c.waiting > 0; });
+                                   [](const ConnectionSample& c) { return c.may_wait(); });
   if (!waiting) return false;
   return std::any_of(snapshot.suspects.begin(), snapshot.suspects.end(), [](const ProcessSample& suspect) {
     return std::any_of(suspect.threads.begin(), suspect.threads.end(), may_wait_for_fuse);

@@ -101,9 +101,10 @@ void read_slept(const Beneath& directory, const std::string& task, const SchedNo
 }
 
 // Told to die, or on its way: worth more than its status. One that waits for its io_uring on the way out of exit_group
-// shows nothing of it but D: there and below a dying init the stack has to tell.
-bool is_told_to_die(const ThreadSample& thread, bool below_dying) {
-  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || (below_dying && thread.state == 'D');
+// shows nothing of it but D, one that is stopped at PTRACE_EVENT_EXIT nothing but t: their stack has to tell.
+bool is_told_to_die(const ThreadSample& thread, const ProcessSample& process) {
+  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || process.brief.told_to_die ||
+         thread.state == 't' || (process.below_dying && thread.state == 'D');
 }
 
 bool is_asleep_for_good(const ThreadSample& thread) { return thread.state != 'Z' && thread.state != 'X'; }
@@ -131,7 +132,7 @@ bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, 
   thread.context_switches = status->context_switches;
   thread.tracer = status->tracer;
   if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
-  if (is_asleep_for_good(thread) && is_told_to_die(thread, process.below_dying)) {
+  if (is_asleep_for_good(thread) && is_told_to_die(thread, process)) {
     if (!thread.has_memory) {
       take_stack(read_text(directory, task + "stack"), thread);
       take_wchan(read_text(directory, task + "wchan"), thread);
@@ -200,7 +201,7 @@ std::vector<BoundedRequest> hazards_of(const ProcessSample& sample) {
   const std::string process = std::to_string(sample.id.pid) + "/";
   if (sample.brief.has_memory && sample.brief.level > 0) requests.push_back({process + "ns/pid", true});
   for (const ThreadSample& thread : sample.threads) {
-    if (!thread.has_memory || !is_told_to_die(thread, sample.below_dying) || !is_asleep_for_good(thread)) continue;
+    if (!thread.has_memory || !is_told_to_die(thread, sample) || !is_asleep_for_good(thread)) continue;
     const std::string task = process + "task/" + std::to_string(thread.id.tid) + "/";
     for (const char* file : {"stat", "stack", "wchan"}) requests.push_back({task + file, false});
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk over all processes, and who is looked at closely.
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -37,7 +38,8 @@ class Family {
 
 bool is_told_to_die(const ProcessBrief& process) {
   if (process.kernel_thread || process.is_finished()) return false;
-  return process.is_exiting() || process.sigkill_pending || process.core_dumping;
+  // Stopped for a tracer it may be on its way out (PTRACE_EVENT_EXIT): its stack tells.
+  return process.is_exiting() || process.is_doomed() || process.state == 't';
 }
 
 // A process that entered its PID namespace by setns: it has a number there, but its parent is outside. Whose namespace
@@ -132,6 +134,25 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
     if (sample) snapshot.suspects.push_back(*std::move(sample));
   }
   return {};
+}
+
+void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
+                  Snapshot& snapshot) {
+  std::set<pid_t> known;
+  for (const ProcessSample& suspect : snapshot.suspects) known.insert(suspect.id.pid);
+  std::set<pid_t> wanted;
+  std::set_difference(told_to_die.begin(), told_to_die.end(), known.begin(), known.end(),
+                      std::inserter(wanted, wanted.end()));
+  if (wanted.empty()) return;
+  const SchedNow now = read_sched_now(proc);
+  for (ProcessBrief& process : snapshot.processes) {
+    if (wanted.count(process.pid) == 0 || process.kernel_thread) continue;
+    process.told_to_die = true;
+    auto sample = read_suspect(proc, limits, process, false, now);
+    if (sample) snapshot.suspects.push_back(*std::move(sample));
+  }
+  std::sort(snapshot.suspects.begin(), snapshot.suspects.end(),
+            [](const ProcessSample& a, const ProcessSample& b) { return a.id.pid < b.id.pid; });
 }
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
