@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -59,9 +61,30 @@ struct Charges {
   std::vector<int> frozen;
 };
 
+template <typename IsOver>
+void close_those(std::vector<int>& files, IsOver is_over) {
+  const auto over = std::stable_partition(files.begin(), files.end(), [&](int file) { return !is_over(file); });
+  std::for_each(over, files.end(), close);
+  files.erase(over, files.end());
+}
+
+// Who makes thousands, one after the other, hands over more than can be held. An ended process needs no signal, and the
+// abort file of a connection that is gone has no name any more (6.18: simple_recursive_removal) and no effect.
+void let_go_of_what_is_over(Charges& charges) {
+  close_those(charges.pidfds, [](int pidfd) {
+    pollfd ended{pidfd, POLLIN, 0};
+    return poll(&ended, 1, 0) > 0;
+  });
+  close_those(charges.aborts, [](int file) {
+    struct stat status {};
+    return fstat(file, &status) == 0 && status.st_nlink == 0;
+  });
+}
+
 // Receives descriptors until the other end closes or time is up.
 void collect(int socket, int seconds, Charges& charges) {
   const std::time_t end = std::time(nullptr) + seconds;
+  int received = 0;
   while (std::time(nullptr) < end) {
     pollfd ready{socket, POLLIN, 0};
     if (poll(&ready, 1, 1000) <= 0) continue;
@@ -79,6 +102,8 @@ void collect(int socket, int seconds, Charges& charges) {
     int descriptor = -1;
     std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
     (kind == 'a' ? charges.aborts : kind == 't' ? charges.frozen : charges.pidfds).push_back(descriptor);
+    constexpr int kBatch = 64;
+    if (++received % kBatch == 0) let_go_of_what_is_over(charges);
   }
 }
 

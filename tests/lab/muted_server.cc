@@ -86,7 +86,8 @@ struct Operations {
     server_of(request).answer("write", [request, size] { fuse_reply_write(request, size); });
   }
   static void flush(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
-    server_of(request).answer("flush", [request] { fuse_reply_err(request, 0); });
+    const int result = server_of(request).has_flush_ ? 0 : ENOSYS;
+    server_of(request).answer("flush", [request, result] { fuse_reply_err(request, result); });
   }
   static void release(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
     server_of(request).answer("release", [request] { fuse_reply_err(request, 0); });
@@ -115,6 +116,7 @@ std::unique_ptr<MutedServer> MutedServer::mount(const MountOptions& options) {
   }();
   std::unique_ptr<MutedServer> server(new MutedServer);
   server->writeback_cache_ = options.writeback_cache;
+  server->has_flush_ = options.has_flush;
   // Mounted by hand: libfuse would look into /proc of a PID namespace that may have none.
   const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (device < 0) return nullptr;

@@ -19,6 +19,7 @@ struct MountOptions {
   std::string source = "lab";
   bool writeback_cache = false;
   bool block_device = false;  ///< fuseblk: `source` is a block device, whose number is the connection's
+  bool has_flush = true;  ///< false: answers FLUSH with ENOSYS, whereupon the kernel never sends it again
 };
 
 class MutedServer {
@@ -44,6 +45,7 @@ class MutedServer {
   MutedServer() = default;
   void* session_ = nullptr;
   bool writeback_cache_ = false;
+  bool has_flush_ = true;
   std::mutex mutex_;
   std::set<std::string> muted_;
   std::vector<std::function<void()>> kept_;
