@@ -68,7 +68,11 @@ class Detector {
     for (const ProcessSample& suspect : snapshot_.suspects) {
       if (tree_.namespace_of(suspect.id.pid) < 0) judge_stuck_exits(suspect, out.findings.stuck_exits);
     }
-    for (ConnectionFinding& connection : connections_) tell_stall(connection);
+    for (ConnectionFinding& connection : connections_) {
+      tell_stall(connection);
+      // Its requests were counted before anybody looked for holders and mounts: one that ended in between has neither.
+      connection.orphaned = connection.orphaned && connection.stalled_since;
+    }
     out.findings.connections = std::move(connections_);
     out.history = std::move(after_);
     return out;

@@ -95,7 +95,7 @@ struct ConnectionFinding {
   std::optional<std::uint32_t> outside_users;  ///< nothing: not looked for, or unknown
   std::optional<std::uint32_t> outside_viewers;
   bool host_mount = false;                   ///< mounted in the mount namespace of the host's PID 1
-  bool orphaned = false;                     ///< mounted nowhere and held by nobody, with waiting requests
+  bool orphaned = false;                     ///< stalled, mounted nowhere and held by nobody
   std::optional<Nanoseconds> waiting_since;  ///< wall clock, where requests have waited in two samples
   /// Wall clock: since when the oldest waiting request is the same, or requests wait that nobody can answer; only once
   /// that is detect.stuck_after.

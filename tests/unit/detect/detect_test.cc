@@ -424,6 +424,22 @@ TEST_CASE("a stuck exit outside of any namespace is told, not mixed in") {
   CHECK(findings.stuck_exits[0].thread.verdict == Verdict::deadlocked);
 }
 
+TEST_CASE("a connection that ends while it is looked at is no orphan") {
+  const auto alone = [](Snapshot& snapshot) {
+    snapshot.processes = {brief(1, 0, 0, 1, 'S', true)};
+    snapshot.suspects.clear();
+  };
+  Snapshot first = deadlock();
+  alone(first);
+  const Findings once = detect(first, History{}, DetectSettings{2s, false}).findings;
+  REQUIRE(once.connections.size() == 1);
+  CHECK(once.connections[0].server_state == ServerState::none);
+  CHECK_FALSE(once.connections[0].orphaned);
+  const Findings twice = judge(alone);
+  REQUIRE(twice.connections.size() == 1);
+  CHECK(twice.connections[0].orphaned);
+}
+
 TEST_CASE("history forgets what is gone") {
   const DetectSettings settings{2s, false};
   const History first = detect(deadlock(), History{}, settings).history;
