@@ -48,12 +48,14 @@ class Storm:
             self.process.kill()  # its guardian ends the rest
         self.process.communicate(timeout=30 * SLOW)
 
+    def check_blows(self):
+        if self.process.poll() == 77:
+            raise unittest.SkipTest("the storm is not permitted here")
+        assert self.process.poll() is None, f"the storm ended early with {self.process.returncode}"
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        text, _ = self.process.communicate(timeout=30 * SLOW)
-        if self.process.returncode == 77:
-            raise unittest.SkipTest("the storm is not permitted here")
-        return json.loads(text)
+        return json.loads(self.process.communicate(timeout=30 * SLOW)[0])
 
 
 class Watcher(threading.Thread):
@@ -160,7 +162,7 @@ class NoFalseAlarm(unittest.TestCase):
             wanted = first + PASSES * part // SCANS
 
             def looked_at():
-                self.assertIsNone(storm.process.poll(), "the storm ended early")
+                storm.check_blows()
                 return len(watcher.passes) >= wanted  # pylint: disable=W0640
             wait_until(looked_at, PASSES * 0.15, f"{wanted} passes; now {len(watcher.passes)}")
             self.check_scan(daemon)
