@@ -70,7 +70,7 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
 
 void Cycle::load_readers() {
   readers_asked_for_ = true;
-  kernel_ = read_kernel_facts(proc_);
+  if (kernel_.fuse_flush_waits == FlushWaits::unknown) kernel_ = read_kernel_facts(proc_);
   const auto tell = [this](const std::string& what, const Error& error) {
     if (events_.changed) events_.changed(what + ": " + error.message);
   };
@@ -107,7 +107,8 @@ void Cycle::read_connections(Snapshot& snapshot) {
   auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
                                : FuseRoot::open(sources_.fusectl_path, sources_.hook);
   snapshot.fusectl_present = fuse.has_value();
-  if (fuse && !sources_.capture && !readers_asked_for_) load_readers();  // FUSE may be a module that was not there before
+  if (fuse && !sources_.capture && !readers_asked_for_)
+    load_readers();  // FUSE may be a module that was not there before
   if (fuse) {
     snapshot.connections = fuse->read_connections(snapshot.gaps);
   } else {

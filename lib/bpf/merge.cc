@@ -47,9 +47,10 @@ bool merge_open_files(const std::vector<OpenFuseFile>& files, const std::vector<
                       const std::function<bool(pid_t)>& is_there, Surroundings& around) {
   const SeenByProcess seen = group(files);
   auto& holders = around.holders;
-  holders.erase(std::remove_if(holders.begin(), holders.end(),
-                               [&](const DeviceHolder& holder) { return !covers(seen, holder) && !is_there(holder.pid); }),
-                holders.end());
+  holders.erase(
+      std::remove_if(holders.begin(), holders.end(),
+                     [&](const DeviceHolder& holder) { return !covers(seen, holder) && !is_there(holder.pid); }),
+      holders.end());
   if (!std::all_of(around.holders.begin(), around.holders.end(),
                    [&](const DeviceHolder& holder) { return covers(seen, holder); })) {
     return false;

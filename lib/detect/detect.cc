@@ -212,14 +212,24 @@ class Detector {
     }
   }
 
+  void remember_silence(const ConnectionFinding& connection, ConnectionMemory& memory) const {
+    const bool silent = connection.server_state == ServerState::none || connection.server_state == ServerState::dying;
+    if (!silent) return;
+    const auto known = before_.connections.find(connection.id);
+    const bool was = known != before_.connections.end() && known->second.silent_since > Nanoseconds(0) &&
+                     may_be_same(known->second.directory_inode, memory.directory_inode);
+    memory.silent_since = was ? known->second.silent_since : snapshot_.taken.boottime;
+  }
+
   // Whether a request moves, its number tells; that none can move, the lack of a server.
-  void tell_stall(ConnectionFinding& connection) const {
-    const auto memory = after_.connections.find(connection.id);
-    if (memory == after_.connections.end() || !memory->second.may_wait()) return;
-    const bool nobody = connection.server_state == ServerState::none || connection.server_state == ServerState::dying;
+  void tell_stall(ConnectionFinding& connection) {
+    const auto found = after_.connections.find(connection.id);
+    if (found == after_.connections.end() || !found->second.may_wait()) return;
+    ConnectionMemory& memory = found->second;
+    remember_silence(connection, memory);
     std::optional<Nanoseconds> since;
-    if (nobody) since = memory->second.waiting_since;
-    if (memory->second.oldest_request != 0) since = memory->second.oldest_since;
+    if (memory.silent_since > Nanoseconds(0)) since = std::max(memory.waiting_since, memory.silent_since);
+    if (memory.oldest_request != 0) since = memory.oldest_since;
     const Nanoseconds age = since ? snapshot_.taken.boottime - *since : Nanoseconds(0);
     if (age <= Nanoseconds(0) || (age < settings_.stuck_after && !settings_.include_young)) return;
     connection.stalled_since = snapshot_.taken.wall - age;

@@ -35,6 +35,8 @@ std::optional<ConnectionId> parse_connection_name(std::string_view name) {
 Result<std::uint64_t> read_number(const Beneath& directory, const std::string& name) {
   const auto file = directory.read_file(name, kMaxFileBytes);
   if (!file) return Failure(file.error());
+  if (file->text.empty())
+    return fail(ErrorKind::gone, "reading " + name + ": the connection has ended");  // KERNEL.md 5
   if (file->truncated) return fail(ErrorKind::malformed, "reading " + name + ": longer than a number");
   return parse_fusectl_number(file->text);
 }

@@ -66,7 +66,7 @@ auto members(Is<Report> auto& it) {
 auto members(Is<ThreadMemory> auto& it) { return std::tie(it.context_switches, it.unchanged_since, it.samples); }
 auto members(Is<NamespaceMemory> auto& it) { return std::tie(it.first_seen, it.stuck, it.verdict, it.decision); }
 auto members(Is<ConnectionMemory> auto& it) {
-  return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since,
+  return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since, it.silent_since,
                   it.flusher_hung);
 }
 auto members(Is<OpenConnection> auto& it) { return std::tie(it.id, it.directory_inode); }

@@ -41,7 +41,8 @@ struct ProcessBrief {
   std::string name;
 
   [[nodiscard]] bool is_init() const { return level > 0 && inner_pid == 1; }
-  /// Its namespace is dying: it is exiting, or will never do anything else. A SIGKILL from inside never reaches an init.
+  /// Its namespace is dying: it is exiting, or will never do anything else. A SIGKILL from inside never reaches an
+  /// init.
   [[nodiscard]] bool is_dying_init() const { return is_init() && (is_exiting() || is_doomed()); }
   /// It still has its memory, but will never again run in user space.
   [[nodiscard]] bool is_doomed() const { return sigkill_pending || core_dumping || told_to_die; }

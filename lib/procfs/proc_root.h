@@ -63,7 +63,8 @@ KernelFacts read_kernel_facts(const ProcRoot& proc);
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
 /// Adds processes to the suspects of which the kernel itself says that they were told to die (lib/bpf).
-void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die, Snapshot& snapshot);
+void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
+                  Snapshot& snapshot);
 
 /// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
 /// of all suspects.

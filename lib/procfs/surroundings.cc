@@ -199,9 +199,14 @@ class SurroundingsReader {
     bool complete = true;
     FileUser user;
     user.id.pid = process.pid;
-    const std::vector<std::string> names = list_descriptors(base, complete);
-    for (const std::string& name : names) read_descriptor(process, base, name, user, complete);
-    if (process.threads > 1 && limits_.thread_tables) read_thread_tables(process, names, user, complete);
+    const auto names = list_descriptors(base, complete);
+    // Where one thread stood for a process whose leader is dead, its end is not that of the process.
+    if (!names && is_of_thread(base) && !is_there(base) && is_there(std::to_string(process.pid) + "/"))
+      complete = false;
+    for (const std::string& name : names.value_or(Names())) read_descriptor(process, base, name, user, complete);
+    if (process.threads > 1 && limits_.thread_tables) {
+      read_thread_tables(process, names.value_or(Names()), user, complete);
+    }
     auto& ids = user.mount_ids;
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -209,28 +214,28 @@ class SurroundingsReader {
     if (!complete) out_.holders_complete = out_.users_complete = false;
   }
 
-  std::vector<std::string> list_descriptors(const std::string& base, bool& complete) {
+  using Names = std::vector<std::string>;
+
+  std::optional<Names> list_descriptors(const std::string& base, bool& complete) {
     bool truncated = false;
     auto names = proc_.files().list(base + "fdinfo", limits_.max_descriptors, truncated);
     if (!names) {
       note("fdinfo", names.error(), complete);
-      // One thread stood for a process whose leader is dead: its end is not that of the process.
-      if (base.find("task/") != std::string::npos && process_is_there(base)) complete = false;
-      return {};
+      return std::nullopt;
     }
     if (truncated) note("fdinfo", Error{ErrorKind::unsupported, "too many descriptors", 0}, complete);
     return *std::move(names);
   }
 
-  bool process_is_there(const std::string& base) const {
-    bool truncated = false;
-    const auto tids = proc_.files().list(base.substr(0, base.find('/')) + "/task", 2, truncated);
-    return tids && !tids->empty();
+  static bool is_of_thread(const std::string& base) { return base.find("/task/") != std::string::npos; }
+
+  [[nodiscard]] bool is_there(const std::string& base) const {
+    return proc_.files().read_file(base + "status", 64).has_value();
   }
 
   // A thread may have a table of its own (unshare(CLONE_FILES)). Nothing in the safe class says so, but other numbers
   // do; with the same numbers it is the same table, or a copy that was not changed since.
-  void read_thread_tables(const ProcessBrief& process, std::vector<std::string> known, FileUser& user, bool& complete) {
+  void read_thread_tables(const ProcessBrief& process, Names known, FileUser& user, bool& complete) {
     std::sort(known.begin(), known.end());
     const std::string task = std::to_string(process.pid) + "/task";
     bool truncated = false;
@@ -241,10 +246,11 @@ class SurroundingsReader {
       std::string base = task;
       base.append("/").append(tid).append("/");
       if (out_of_time()) return note("fdinfo", Error{ErrorKind::timeout, "budget", 0}, complete);
-      std::vector<std::string> names = list_descriptors(base, complete);
-      std::sort(names.begin(), names.end());
-      if (names == known) continue;
-      for (const std::string& name : names) read_descriptor(process, base, name, user, complete);
+      auto names = list_descriptors(base, complete);
+      if (!names) continue;
+      std::sort(names->begin(), names->end());
+      if (*names == known) continue;
+      for (const std::string& name : *names) read_descriptor(process, base, name, user, complete);
     }
   }
 

@@ -167,7 +167,12 @@ std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits
   sample.id.pid = brief.pid;
   // Held through all reads: a recycled PID answers ESRCH below it, never with another process.
   const auto directory = proc.files().open_directory(std::to_string(brief.pid));
-  if (!directory) return std::nullopt;
+  if (!directory) {
+    if (directory.error().kind == ErrorKind::gone) return std::nullopt;
+    note(sample.gaps, "process", directory.error());
+    sample.threads_complete = false;
+    return sample;
+  }
   if (!brief.has_memory) {
     if (const auto link = directory->read_link("ns/pid")) {
       if (const auto id = parse_namespace_link(*link, "pid")) sample.pid_namespace = *id;

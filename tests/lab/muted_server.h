@@ -19,7 +19,7 @@ struct MountOptions {
   std::string source = "lab";
   bool writeback_cache = false;
   bool block_device = false;  ///< fuseblk: `source` is a block device, whose number is the connection's
-  bool has_flush = true;  ///< false: answers FLUSH with ENOSYS, whereupon the kernel never sends it again
+  bool has_flush = true;      ///< false: answers FLUSH with ENOSYS, whereupon the kernel never sends it again
 };
 
 class MutedServer {

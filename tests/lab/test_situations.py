@@ -135,7 +135,7 @@ class Situations(unittest.TestCase):
                 self.assertEqual((ns["state"], ns["wait_class"], ns["verdict"]),
                                  (truth.state, truth.wait_class, expected), ns)
                 if ns["verdict"] == truth.verdict:
-                    self.assertEqual(set(ns["connections"]), wedged, ns)
+                    self.assertLessEqual(set(ns["connections"]), wedged, ns)
                 init = None
             else:
                 self.assertFalse(ns["blocked_threads"], ns)
@@ -161,7 +161,12 @@ class Situations(unittest.TestCase):
 def add_tests():
     for situation in situations.SITUATIONS:
         def test(self, situation=situation):
-            self.check(situation)
+            for _ in range(20):
+                try:
+                    return self.check(situation)
+                except situations.NotThisTime:
+                    pass
+            return self.fail("not in 20 times")
         setattr(Situations, f"test_{situation.__name__}", test)
 
 

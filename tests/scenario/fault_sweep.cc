@@ -22,18 +22,20 @@ struct Fault {
 struct Run {
   Report report;
   std::size_t reads = 0;  // of the last pass
+  std::string failed;     // the path whose reading failed
 };
 
 Run run(const std::string& root, const Fault& fault) {
   int pass = 0;
   std::size_t count = 0;
+  Run out;
   ManualClock clock({10000s, 1'800'000'000s});
-  const auto cycle = make_tree_cycle(root, clock, Mode::observe, [&](std::string_view) -> std::optional<Error> {
+  const auto cycle = make_tree_cycle(root, clock, Mode::observe, [&](std::string_view path) -> std::optional<Error> {
     ++count;
     if (pass != fault.pass || count != fault.at) return std::nullopt;
+    out.failed = path;
     return Error{fault.kind, "made to fail", 0};
   });
-  Run out;
   for (pass = 1; cycle && pass <= kPasses; ++pass) {
     count = 0;
     out.report = cycle->run(true).report;
@@ -66,36 +68,30 @@ std::string compare_threads(const std::vector<BlockedThread>& whole, const std::
   return {};
 }
 
+// A read that fails may take a thread out of its namespace, so all are compared with all.
+std::vector<BlockedThread> all_threads(const Findings& findings) {
+  std::vector<BlockedThread> threads;
+  for (const NamespaceFinding& finding : findings.namespaces) {
+    threads.insert(threads.end(), finding.blocked_threads.begin(), finding.blocked_threads.end());
+  }
+  for (const StuckExit& exit : findings.stuck_exits) threads.push_back(exit.thread);
+  return threads;
+}
+
 std::string compare_namespaces(const Findings& whole, const Findings& faulty) {
   for (const NamespaceFinding& finding : faulty.namespaces) {
     const auto* same = find(whole.namespaces, [&](const NamespaceFinding& other) { return other.id == finding.id; });
-    const std::string name = "PID namespace " + std::to_string(finding.id.inode);
     const bool deadlocked = same != nullptr && same->verdict == Verdict::deadlocked;
-    if (finding.verdict == Verdict::deadlocked && !deadlocked) return name + " is deadlocked";
-    if (auto more = compare_threads(same == nullptr ? std::vector<BlockedThread>() : same->blocked_threads,
-                                    finding.blocked_threads);
-        !more.empty()) {
-      return more;
+    if (finding.verdict == Verdict::deadlocked && !deadlocked) {
+      return "PID namespace " + std::to_string(finding.id.inode) + " is deadlocked";
     }
   }
   return {};
 }
 
-std::string compare_stuck_exits(const Findings& whole, const Findings& faulty) {
-  // A read that fails may take a thread out of its namespace: then it is told among these.
-  std::vector<BlockedThread> known;
-  std::vector<BlockedThread> told;
-  for (const NamespaceFinding& finding : whole.namespaces) {
-    known.insert(known.end(), finding.blocked_threads.begin(), finding.blocked_threads.end());
-  }
-  for (const StuckExit& exit : whole.stuck_exits) known.push_back(exit.thread);
-  for (const StuckExit& exit : faulty.stuck_exits) told.push_back(exit.thread);
-  return compare_threads(known, told);
-}
-
-// Fewer than there are, or a number where there was none.
+// Fewer than there are. Where the whole data gave no number, nobody had looked.
 bool is_undercounted(std::optional<std::uint32_t> whole, std::optional<std::uint32_t> faulty) {
-  return faulty && (!whole || *faulty < *whole);
+  return whole && faulty && *faulty < *whole;
 }
 
 std::string compare_connections(const Findings& whole, const Findings& faulty) {
@@ -129,9 +125,9 @@ std::string compare_decisions(const Report& whole, const Report& faulty) {
 }  // namespace
 
 std::string find_stronger_claim(const Report& whole, const Report& faulty) {
-  for (auto claim :
-       {compare_namespaces(whole.findings, faulty.findings), compare_stuck_exits(whole.findings, faulty.findings),
-        compare_connections(whole.findings, faulty.findings), compare_decisions(whole, faulty)}) {
+  for (auto claim : {compare_namespaces(whole.findings, faulty.findings),
+                     compare_threads(all_threads(whole.findings), all_threads(faulty.findings)),
+                     compare_connections(whole.findings, faulty.findings), compare_decisions(whole, faulty)}) {
     if (!claim.empty()) return claim;
   }
   return {};
@@ -140,20 +136,22 @@ std::string find_stronger_claim(const Report& whole, const Report& faulty) {
 Report judge_tree(const std::string& root) { return run(root, Fault{}).report; }
 
 FaultSweep sweep_faults(const std::string& root, const std::vector<ErrorKind>& kinds) {
-  const auto [whole, reads] = run(root, Fault{});
+  const Run first = run(root, Fault{});
+  const Report& whole = first.report;
+  const std::size_t reads = first.reads;
   const std::string as_told = render_report_json(whole, ExposeSource::full);
   FaultSweep sweep;
   sweep.reads = reads;
   for (const ErrorKind kind : kinds) {
     for (int pass = 2; pass <= kPasses; ++pass) {
       for (std::size_t n = 1; n <= reads; ++n) {
-        const Report report = run(root, Fault{pass, n, kind}).report;
+        const auto [report, _, failed] = run(root, Fault{pass, n, kind});
         ++sweep.runs;
         if (render_report_json(report, ExposeSource::full) != as_told) ++sweep.weakened;
         const std::string claim = find_stronger_claim(whole, report);
         if (claim.empty()) continue;
-        sweep.violations.push_back("read " + std::to_string(n) + " of pass " + std::to_string(pass) + " fails as " +
-                                   std::string(to_string(kind)) + ": " + claim);
+        sweep.violations.push_back("read " + std::to_string(n) + " of pass " + std::to_string(pass) + " (" + failed +
+                                   ") fails as " + std::string(to_string(kind)) + ": " + claim);
       }
     }
   }

@@ -22,13 +22,15 @@ OpenFuseFile file(pid_t pid, std::uint32_t connection) {
   return {ProcessId{pid, 100U * static_cast<std::uint64_t>(pid)}, false, ConnectionId{connection}, 0};
 }
 
+bool is_there(pid_t /*pid*/) { return true; }
+
 }  // namespace
 
 TEST_CASE("what the kernel says makes an incomplete index whole") {
   Surroundings around;
   around.holders_complete = around.users_complete = false;
   REQUIRE(merge_open_files({device(10, 40), device(10, 40), device(10, 0), file(11, 40), file(11, 40)}, processes(),
-                           around));
+                           is_there, around));
   CHECK(around.exact);
   CHECK(around.holders_complete);
   CHECK(around.users_complete);
@@ -44,7 +46,7 @@ TEST_CASE("what the kernel says makes an incomplete index whole") {
 TEST_CASE("what /proc saw stays, and a descriptor without a name gets one") {
   Surroundings around;
   around.holders = {DeviceHolder{10, "server", 77, {}, 1}};
-  REQUIRE(merge_open_files({device(10, 40)}, processes(), around));
+  REQUIRE(merge_open_files({device(10, 40)}, processes(), is_there, around));
   REQUIRE(around.holders.size() == 1);
   CHECK(around.holders[0].start_ticks == 77);
   CHECK(around.holders[0].connections == std::vector{ConnectionId{40}});
@@ -54,10 +56,29 @@ TEST_CASE("a holder that the kernel's list does not have: the list is not believ
   Surroundings around;
   around.holders = {DeviceHolder{10, "server", 0, {{40}}, 0}};
   around.holders_complete = false;
-  CHECK_FALSE(merge_open_files({device(11, 41)}, processes(), around));
+  CHECK_FALSE(merge_open_files({device(11, 41)}, processes(), is_there, around));
   CHECK_FALSE(around.exact);
   CHECK_FALSE(around.holders_complete);
   CHECK(around.holders.size() == 1);
+}
+
+TEST_CASE("a holder that ended between the two readings contradicts nothing") {
+  Surroundings around;
+  around.holders = {DeviceHolder{10, "server", 0, {{40}}, 0}};
+  REQUIRE(merge_open_files(
+      {device(11, 41)}, processes(), [](pid_t pid) { return pid != 10; }, around));
+  CHECK(around.exact);
+  REQUIRE(around.holders.size() == 1);
+  CHECK(around.holders[0].pid == 11);
+}
+
+TEST_CASE("a worker of io_uring alone does not make its process one that was told to die") {
+  TaskWait worker;
+  worker.pid = 10;
+  TaskWait leaver;
+  leaver.pid = 11;
+  leaver.told_to_die = true;
+  CHECK(told_to_die({worker, leaver, leaver}) == std::set<pid_t>{11});
 }
 
 TEST_CASE("the oldest request of a connection, over all descriptors of its servers") {
