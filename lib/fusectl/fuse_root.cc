@@ -162,10 +162,10 @@ Result<std::unique_ptr<ArmedAbort>> FusectlAborter::open(ConnectionId connection
 }
 
 Result<std::uint64_t> parse_fusectl_number(std::string_view text) {
-  std::string_view line = text;
-  if (!line.empty() && line.back() == '\n') line.remove_suffix(1);
-  const auto number = parse_u64(line);
-  if (!number) return fail(ErrorKind::malformed, "not a number: '" + sanitize(text) + "'");
+  // Without its newline it may be cut short: "1" of "12".
+  const bool whole = !text.empty() && text.back() == '\n';
+  const auto number = whole ? parse_u64(text.substr(0, text.size() - 1)) : std::nullopt;
+  if (!number) return fail(ErrorKind::malformed, "not a number and a newline: '" + sanitize(text) + "'");
   return *number;
 }
 

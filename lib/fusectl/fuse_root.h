@@ -48,7 +48,7 @@ class FusectlAborter final : public Aborter {
   std::string path_;
 };
 
-/// One line with a number, as in `waiting`, "1\n". malformed otherwise.
+/// One line with a number, as in `waiting`, "1\n" (fs/fuse/control.c). malformed otherwise.
 Result<std::uint64_t> parse_fusectl_number(std::string_view text);
 
 }  // namespace defused

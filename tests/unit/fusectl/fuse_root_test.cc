@@ -82,10 +82,10 @@ using Ids = std::vector<std::uint32_t>;
 
 TEST_CASE("A fusectl number is one line with a number") {
   CHECK(parse_fusectl_number("0\n") == 0U);
-  CHECK(parse_fusectl_number("12") == 12U);
+  CHECK(parse_fusectl_number("12\n") == 12U);
   CHECK(parse_fusectl_number("18446744073709551615\n") == 18'446'744'073'709'551'615U);
   for (const char* text :
-       {"", "\n", "-1\n", " 1\n", "1 \n", "1\n\n", "1\n2\n", "0x1\n", "1\xff\n", "18446744073709551616\n"}) {
+       {"", "12", "\n", "-1\n", " 1\n", "1 \n", "1\n\n", "1\n2\n", "0x1\n", "1\xff\n", "18446744073709551616\n"}) {
     INFO(text);
     const auto number = parse_fusectl_number(text);
     REQUIRE_FALSE(number);
