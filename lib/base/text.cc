@@ -100,6 +100,8 @@ std::string_view take_field(std::string_view& rest, char separator) {
   return field;
 }
 
+std::string_view whole_lines(std::string_view text) { return text.substr(0, text.rfind('\n') + 1); }
+
 std::vector<std::string_view> split_fields(std::string_view text, char separator) {
   std::vector<std::string_view> fields;
   while (!text.empty()) {

@@ -32,6 +32,9 @@ inline constexpr std::size_t kMaxTextBytes = 256;
 /// The first field of `rest` up to `separator` (or all of it); `rest` moves behind the separator.
 std::string_view take_field(std::string_view& rest, char separator);
 
+/// `text` up to its last newline: what the kernel ends with one and a read cut short is left out.
+[[nodiscard]] std::string_view whole_lines(std::string_view text);
+
 /// All fields between `separator`s; runs of separators count as one, none at the ends.
 [[nodiscard]] std::vector<std::string_view> split_fields(std::string_view text, char separator);
 

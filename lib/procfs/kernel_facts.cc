@@ -33,7 +33,7 @@ Symbols read_symbols(const ProcRoot& proc) {
   const auto file = proc.files().read_file("kallsyms", kMaxBytes);
   if (!file) return symbols;
   symbols.readable = true;
-  const std::string_view text(file->text);
+  const std::string_view text = whole_lines(file->text);
   for (std::size_t at = text.find(" fuse_"); at != std::string_view::npos; at = text.find(" fuse_", at + 1)) {
     const std::size_t begin = text.rfind('\n', at) + 1;  // npos + 1 is 0: the first line
     note_symbol(text.substr(begin, text.find('\n', at) - begin), symbols);

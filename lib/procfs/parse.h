@@ -35,7 +35,9 @@ struct StatusFields {
   std::uint64_t context_switches = 0;       ///< voluntary + nonvoluntary
 };
 
-/// Required lines: State, Tgid, Pid, PPid, Threads.
+/// Required lines: State, Tgid, Pid, PPid, Threads and both of context switches, which stand last: a status that was
+/// cut short would look like that of a process that exits (no Vm* lines). gone: the task was released while it was
+/// read.
 Result<StatusFields> parse_status(std::string_view text);
 
 /// Whether the process is a kernel thread: what `Kthread:` says or, without that line, PID 2 and its children as far as
@@ -60,7 +62,8 @@ inline constexpr std::uint64_t kPfExiting = 0x4;  // include/linux/sched.h
 Result<StatFields> parse_stat(std::string_view text);
 
 /// `[<0>] request_wait_answer+0x151/0x210 [fuse]`: function names, innermost first, without offsets, modules and the
-/// suffixes of compilers (.isra.N .part.N .constprop.N .cold .llvm.N .lto_priv.N). At most kMaxStackFrames.
+/// suffixes of compilers (.isra.N .part.N .constprop.N .cold .llvm.N .lto_priv.N). A name without offset may be cut
+/// short and is left out. At most kMaxStackFrames.
 std::vector<std::string> parse_stack(std::string_view text);
 inline constexpr std::size_t kMaxStackFrames = 128;
 
@@ -68,7 +71,8 @@ inline constexpr std::size_t kMaxStackFrames = 128;
 std::string strip_symbol(std::string_view symbol);
 
 /// `36 35 0:40 / /mnt rw,nosuid - fuse.s3fs bucket rw,user_id=0` lines, reduced to FUSE: types fuse, fuse.*, fuseblk,
-/// never fusectl. Octal escapes are resolved before sanitising. At most `max_lines` lines are looked at (`complete`).
+/// never fusectl. Octal escapes are resolved before sanitising. At most `max_lines` lines are looked at, and a last one
+/// that was cut short is not (`complete`).
 Result<MountTable> parse_mountinfo(std::string_view text, std::size_t max_lines);
 
 /// Mount id and parent id of the first line of a mountinfo: they tell mount namespaces apart, since mount ids are
@@ -76,7 +80,7 @@ Result<MountTable> parse_mountinfo(std::string_view text, std::size_t max_lines)
 Result<std::pair<int, int>> parse_first_mount(std::string_view text);
 
 /// `0::/docker/<id>` and `5:memory:/docker/<id>`: paths, that of v2 first, then v1 ones without repetition; "/" left
-/// out.
+/// out, and a last line that was cut short too.
 std::vector<std::string> parse_cgroup(std::string_view text);
 
 /// What is kept of /proc/PID/fdinfo/N.
@@ -85,7 +89,9 @@ struct DescriptorInfo {
   int mount_id = -1;
   std::optional<ConnectionId> fuse_connection;  ///< only /dev/fuse, Linux 6.16 and later, and only once mounted
 };
-Result<DescriptorInfo> parse_fdinfo(std::string_view text);
+/// `truncated`: the file goes on. malformed also where a `fuse_connection` may be in what is missing: locks on the file
+/// are listed before it, and there may be any number.
+Result<DescriptorInfo> parse_fdinfo(std::string_view text, bool truncated = false);
 
 /// `pid:[4026532178]` for kind "pid".
 Result<NamespaceId> parse_namespace_link(std::string_view text, std::string_view kind);

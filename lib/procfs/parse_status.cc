@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // status, stat and the small files of one number.
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <string>
 
 #include "base/text.h"
@@ -17,59 +17,101 @@ Failure malformed(std::string_view what, std::string_view found) {
   return fail(ErrorKind::malformed, std::string(what) + ": '" + sanitize(found, 64) + "'");
 }
 
-// One line of status into `out`. Returns false where the value is not what the kernel prints.
-bool take_status_line(std::string_view key, std::string_view value, StatusFields& out) {
-  const auto number = [&](auto& field) {
+// One letter of the kernel's (fs/proc/array.c, task_state_array): R S D T t X Z P I, and K W x of older ones.
+bool is_state(std::string_view text) {
+  return text.size() == 1 && ((text[0] >= 'A' && text[0] <= 'Z') || (text[0] >= 'a' && text[0] <= 'z'));
+}
+
+std::optional<pid_t> parse_pid(std::string_view text) {
+  const auto number = parse_u64(text);
+  if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<pid_t>::max())) return std::nullopt;
+  return static_cast<pid_t>(*number);
+}
+
+// The lines without which a status is no evidence. The last one stands behind all that is kept, so that a text that was
+// cut short lacks it: without Vm* lines a process looks as if it exits, without its counters as if it stood still.
+constexpr unsigned kState = 1U << 0U;
+constexpr unsigned kTgid = 1U << 1U;
+constexpr unsigned kPid = 1U << 2U;
+constexpr unsigned kParent = 1U << 3U;
+constexpr unsigned kThreads = 1U << 4U;
+constexpr unsigned kVoluntary = 1U << 5U;
+constexpr unsigned kInvoluntary = 1U << 6U;
+constexpr unsigned kAllLines = (1U << 7U) - 1;
+
+class StatusParser {
+ public:
+  // Returns false where the value is not what the kernel prints.
+  bool take_line(std::string_view key, std::string_view value) {
+    if (key == "Name") out.name = sanitize(value);
+    if (key == "State") return take_state(value);
+    if (key == "Tgid") return take_number(value, out.tgid, kTgid);
+    if (key == "Pid") return take_number(value, out.pid, kPid);
+    if (key == "PPid") return take_number(value, out.ppid, kParent);
+    if (key == "TracerPid") return take_number(value, out.tracer);
+    if (key == "FDSize") return take_number(value, out.descriptor_table_size);
+    if (key == "NStgid") return take_inner_numbers(value);
+    if (key == "Kthread") return take_flag(value, out.kernel_thread.emplace());
+    if (key == "VmSize" || key == "VmRSS") out.has_memory = true;
+    if (key == "CoreDumping") return take_flag(value, out.core_dumping);
+    if (key == "Threads") return take_number(value, out.threads, kThreads);
+    if (key == "SigPnd" || key == "ShdPnd") return take_mask(value);
+    if (key == "voluntary_ctxt_switches") return take_switches(value, kVoluntary);
+    if (key == "nonvoluntary_ctxt_switches") return take_switches(value, kInvoluntary);
+    return true;
+  }
+
+  [[nodiscard]] bool is_complete() const { return seen_ == kAllLines; }
+  StatusFields out;
+
+ private:
+  template <typename Number>
+  bool take_number(std::string_view value, Number& field, unsigned line = 0) {
     const auto parsed = parse_u64(value);
-    if (parsed) field = static_cast<std::remove_reference_t<decltype(field)>>(*parsed);
-    return parsed.has_value();
-  };
-  const auto mask = [&] {
+    if (!parsed || *parsed > static_cast<std::uint64_t>(std::numeric_limits<Number>::max())) return false;
+    field = static_cast<Number>(*parsed);
+    seen_ |= line;
+    return true;
+  }
+
+  // D (disk sleep)
+  bool take_state(std::string_view value) {
+    if (!is_state(value.substr(0, value.find(' ')))) return false;
+    out.state = value.front();
+    seen_ |= kState;
+    return true;
+  }
+
+  bool take_inner_numbers(std::string_view value) {
+    const auto numbers = split_fields(value, '\t');
+    for (const std::string_view number : numbers) {
+      if (!take_number(number, out.inner_pid)) return false;
+    }
+    if (numbers.empty()) return false;
+    out.level = static_cast<std::uint32_t>(numbers.size() - 1);
+    return true;
+  }
+
+  static bool take_flag(std::string_view value, bool& flag) {
+    flag = value == "1";
+    return flag || value == "0";
+  }
+
+  bool take_mask(std::string_view value) {
     const auto parsed = parse_hex(value);
     if (parsed && (*parsed & kSigkillBit) != 0) out.sigkill_pending = true;
     return parsed.has_value();
-  };
-  const auto switches = [&] {
-    const auto parsed = parse_u64(value);
-    if (parsed) out.context_switches += *parsed;
-    return parsed.has_value();
-  };
-  if (key == "Name") {
-    out.name = sanitize(value);
-  } else if (key == "State") {
-    if (value.empty()) return false;
-    out.state = value.front();
-  } else if (key == "Tgid") {
-    return number(out.tgid);
-  } else if (key == "Pid") {
-    return number(out.pid);
-  } else if (key == "PPid") {
-    return number(out.ppid);
-  } else if (key == "TracerPid") {
-    return number(out.tracer);
-  } else if (key == "FDSize") {
-    return number(out.descriptor_table_size);
-  } else if (key == "NStgid") {
-    const auto numbers = split_fields(value, '\t');
-    const auto last = numbers.empty() ? std::nullopt : parse_u64(numbers.back());
-    if (!last) return false;
-    out.level = static_cast<std::uint32_t>(numbers.size() - 1);
-    out.inner_pid = static_cast<pid_t>(*last);
-  } else if (key == "Kthread") {
-    out.kernel_thread = value == "1";
-  } else if (key == "VmSize" || key == "VmRSS") {
-    out.has_memory = true;
-  } else if (key == "CoreDumping") {
-    out.core_dumping = value == "1";
-  } else if (key == "Threads") {
-    return number(out.threads);
-  } else if (key == "SigPnd" || key == "ShdPnd") {
-    return mask();
-  } else if (key == "voluntary_ctxt_switches" || key == "nonvoluntary_ctxt_switches") {
-    return switches();
   }
-  return true;
-}
+
+  bool take_switches(std::string_view value, unsigned line) {
+    std::uint64_t number = 0;
+    if (!take_number(value, number, line)) return false;
+    out.context_switches += number;
+    return true;
+  }
+
+  unsigned seen_ = 0;
+};
 
 }  // namespace
 
@@ -78,18 +120,19 @@ bool take_status_line(std::string_view key, std::string_view value, StatusFields
 // NStgid:	3899	2
 // ShdPnd:	0000000000000100
 Result<StatusFields> parse_status(std::string_view text) {
-  StatusFields out;
+  StatusParser parser;
+  text = whole_lines(text);
   while (!text.empty()) {
     const std::string_view line = take_field(text, '\n');
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    const std::string_view key = line.substr(0, colon);
-    if (!take_status_line(key, trim(line.substr(colon + 1)), out)) return malformed("status", line);
+    if (!parser.take_line(line.substr(0, colon), trim(line.substr(colon + 1)))) return malformed("status", line);
   }
-  if (out.pid == 0 || out.tgid == 0 || out.state == '?' || out.threads == 0) {
-    return fail(ErrorKind::malformed, "status: a line of State, Tgid, Pid or Threads is missing");
-  }
-  return out;
+  if (!parser.is_complete()) return fail(ErrorKind::malformed, "status: cut short, or a line is missing");
+  // Released while it was read: no number in any namespace, no signal handlers (fs/proc/array.c, task_sig).
+  if (parser.out.tgid == 0 || parser.out.threads == 0) return fail(ErrorKind::gone, "status: of a released task");
+  if (parser.out.pid == 0) return fail(ErrorKind::malformed, "status: Pid is 0");
+  return std::move(parser.out);
 }
 
 bool is_kernel_thread(const StatusFields& status) {
@@ -129,15 +172,17 @@ Result<StatFields> parse_stat(std::string_view text) {
   const auto fields = split_fields(trim(text.substr(close + 1)), ' ');
   constexpr std::size_t kFirst = 3;  // the field behind the name is number 3
   constexpr std::size_t kStartTime = 22;
-  if (fields.size() <= kStartTime - kFirst) return malformed("stat: fewer than 22 fields", text);
-  const auto ppid = parse_u64(fields[4 - kFirst]);
+  // One more than is kept: the last field of a text that was cut short may be half a number.
+  if (fields.size() <= kStartTime + 1 - kFirst) return malformed("stat: fewer than 23 fields", text);
+  const auto ppid = parse_pid(fields[4 - kFirst]);
   const auto flags = parse_u64(fields[9 - kFirst]);
   const auto start = parse_u64(fields[kStartTime - kFirst]);
+  if (!is_state(fields[0])) return malformed("stat: field 3: not a state", fields[0]);
   if (!ppid) return malformed("stat: field 4: not a number", fields[4 - kFirst]);
   if (!flags) return malformed("stat: field 9: not a number", fields[9 - kFirst]);
   if (!start) return malformed("stat: field 22: not a number", fields[kStartTime - kFirst]);
   out.state = fields[0].front();
-  out.ppid = static_cast<pid_t>(*ppid);
+  out.ppid = *ppid;
   out.flags = *flags;
   out.start_ticks = *start;
   return out;
@@ -145,42 +190,50 @@ Result<StatFields> parse_stat(std::string_view text) {
 
 namespace {
 
-// A number with a decimal point, `1234.567890`, in units of `unit`. At most nine decimals count.
+// A number with decimals, `1234.567890`, in units of `unit`. Nine of its decimals count. Nothing where it is none, or
+// more than a duration holds.
 std::optional<Nanoseconds> parse_decimal(std::string_view text, Nanoseconds unit) {
-  std::string_view rest = text;
-  const auto whole = parse_u64(take_field(rest, '.'));
-  if (!whole) return std::nullopt;
-  Nanoseconds value = unit * static_cast<std::int64_t>(*whole);
-  if (rest.empty()) return value;
-  rest = rest.substr(0, 9);
-  const auto fraction = parse_u64(rest);
-  if (!fraction) return std::nullopt;
-  const double scale = std::pow(10.0, static_cast<double>(rest.size()));
-  value += Nanoseconds(
-      static_cast<std::int64_t>(static_cast<double>(*fraction) * static_cast<double>(unit.count()) / scale));
-  return value;
+  const std::size_t point = text.find('.');
+  if (point == std::string_view::npos) return std::nullopt;
+  const auto whole = parse_u64(text.substr(0, point));
+  const std::string_view decimals = text.substr(point + 1);
+  constexpr std::string_view kDigits = "0123456789";
+  if (!whole || decimals.empty() || decimals.find_first_not_of(kDigits) != std::string_view::npos) return std::nullopt;
+  constexpr std::uint64_t kLongest = 1'000'000'000ULL * 3600 * 24 * 365 * 100;  // a century, in nanoseconds
+  const auto scale = static_cast<std::uint64_t>(unit.count());
+  if (*whole > kLongest / scale) return std::nullopt;
+  std::uint64_t value = *whole * scale;
+  std::uint64_t place = scale;
+  for (const char digit : decimals) {
+    place /= 10;
+    value += place * static_cast<std::uint64_t>(digit - '0');
+  }
+  return Nanoseconds(static_cast<std::int64_t>(value));
 }
 
 }  // namespace
 
 // se.exec_start                                :       3292530.136620
+// The first line holds the name of the task, which may look like this one: the last one counts.
 Result<Nanoseconds> parse_exec_start(std::string_view text) {
   constexpr std::string_view kKey = "se.exec_start";
-  const std::size_t at = text.find(kKey);
+  const std::size_t at = text.rfind(kKey);
   if (at == std::string_view::npos) return fail(ErrorKind::unsupported, "sched: no se.exec_start");
-  std::string_view line = text.substr(at);
-  line = take_field(line, '\n');
+  std::string_view rest = whole_lines(text.substr(at));
+  const std::string_view line = take_field(rest, '\n');
   const std::size_t colon = line.find(':');
   const auto value = colon == std::string_view::npos
                          ? std::nullopt
                          : parse_decimal(trim(line.substr(colon + 1)), std::chrono::milliseconds(1));
-  if (!value) return malformed("sched: se.exec_start", line);
+  if (!value) return malformed("sched: se.exec_start", text.substr(at));
   return *value;
 }
 
 // 3295.76 5610.20
 Result<Nanoseconds> parse_uptime(std::string_view text) {
-  const auto value = parse_decimal(trim(take_field(text, ' ')), std::chrono::seconds(1));
+  const std::size_t end = text.find(' ');
+  const auto value =
+      end == std::string_view::npos ? std::nullopt : parse_decimal(text.substr(0, end), std::chrono::seconds(1));
   if (!value) return malformed("uptime", text);
   return *value;
 }

@@ -122,7 +122,8 @@ std::vector<std::string> parse_stack(std::string_view text) {
       line = end == std::string_view::npos ? std::string_view{} : trim(line.substr(end + 2));
     }
     const std::string_view symbol = take_field(line, ' ');
-    if (symbol.empty() || symbol.substr(0, 2) == "0x") continue;
+    // Without its offset a name may be cut short: "fuse_d" is not "fuse_dev_do_read".
+    if (symbol.substr(0, 2) == "0x" || symbol.find('+') == std::string_view::npos) continue;
     frames.push_back(strip_symbol(symbol));
   }
   return frames;
@@ -130,6 +131,9 @@ std::vector<std::string> parse_stack(std::string_view text) {
 
 Result<MountTable> parse_mountinfo(std::string_view text, std::size_t max_lines) {
   MountTable table;
+  const std::string_view whole = whole_lines(text);
+  table.complete = whole.size() == text.size();
+  text = whole;
   for (std::size_t line_number = 0; !text.empty(); ++line_number) {
     if (line_number == max_lines) {
       table.complete = false;
@@ -145,7 +149,7 @@ Result<std::pair<int, int>> parse_first_mount(std::string_view text) {
   std::string_view rest = text;
   const auto mount_id = parse_mount_id(take_field(rest, ' '));
   const auto parent_id = parse_mount_id(take_field(rest, ' '));
-  if (!mount_id || !parent_id) return malformed("mountinfo", text);
+  if (!mount_id || !parent_id || rest.empty()) return malformed("mountinfo", text);
   return std::pair(*mount_id, *parent_id);
 }
 
@@ -157,43 +161,66 @@ std::vector<std::string> parse_cgroup(std::string_view text) {
     if (path.size() <= 1 || std::find(paths.begin(), paths.end(), path) != paths.end()) return;
     paths.insert(first ? paths.begin() : paths.end(), std::move(path));
   };
+  text = whole_lines(text);
   while (!text.empty()) {
     std::string_view line = take_field(text, '\n');
     const bool unified = line.substr(0, 3) == "0::";
+    const bool numbered = parse_u64(take_field(line, ':')).has_value();
     take_field(line, ':');
-    take_field(line, ':');
+    if (!numbered || line.substr(0, 1) != "/") continue;
     constexpr std::size_t kLongestPath = 4096;  // of a pod in a container: the id at its end says whose it is
     add(sanitize(line, kLongestPath), unified);
   }
   return paths;
 }
 
+namespace {
+
+std::optional<std::uint32_t> parse_octal(std::string_view text) {
+  constexpr std::size_t kMaxDigits = 10;  // 30 bits: more than the kernel has flags
+  if (text.empty() || text.size() > kMaxDigits || !std::all_of(text.begin(), text.end(), is_octal)) return std::nullopt;
+  std::uint32_t value = 0;
+  for (const char digit : text) value = (value << 3U) | static_cast<std::uint32_t>(digit - '0');
+  return value;
+}
+
+// What fs/proc/fd.c prints for every file. What its driver adds, such as fuse_connection, stands behind it - and the
+// locks are as many as a process likes.
+bool is_common_key(std::string_view key) {
+  return key == "pos" || key == "flags" || key == "mnt_id" || key == "ino" || key == "lock";
+}
+
+}  // namespace
+
 // pos:	0
 // flags:	02100002
 // mnt_id:	59
 // ino:	90
 // fuse_connection:	40
-Result<DescriptorInfo> parse_fdinfo(std::string_view text) {
+Result<DescriptorInfo> parse_fdinfo(std::string_view text, bool truncated) {
   DescriptorInfo info;
-  while (!text.empty()) {
-    std::string_view line = take_field(text, '\n');
+  std::string_view rest = whole_lines(text);
+  bool could_go_on = truncated || rest.size() != text.size();
+  while (!rest.empty()) {
+    std::string_view line = take_field(rest, '\n');
     const std::string_view key = take_field(line, ':');
     const std::string_view value = trim(line);
-    if (key == "mnt_id") {
+    if (key == "mnt_id" && info.mount_id < 0) {  // the first: a driver may print a name that somebody chose
       const auto id = parse_mount_id(value);
       if (!id) return malformed("fdinfo: mnt_id", value);
       info.mount_id = *id;
     } else if (key == "flags") {
-      for (const char digit : value) {
-        if (!is_octal(digit)) return malformed("fdinfo: flags", value);
-        info.flags = (info.flags << 3U) | static_cast<std::uint32_t>(digit - '0');
-      }
+      const auto flags = parse_octal(value);
+      if (!flags) return malformed("fdinfo: flags", value);
+      info.flags = *flags;
     } else if (key == "fuse_connection") {
       const auto id = parse_u64(value);
       if (!id || *id > std::numeric_limits<std::uint32_t>::max()) return malformed("fdinfo: fuse_connection", value);
       info.fuse_connection = ConnectionId{static_cast<std::uint32_t>(*id)};
     }
+    could_go_on = could_go_on && is_common_key(key);
   }
+  if (could_go_on) return malformed("fdinfo: cut short before what the driver says", text);
   if (info.mount_id < 0) return fail(ErrorKind::malformed, "fdinfo: no mnt_id");
   return info;
 }

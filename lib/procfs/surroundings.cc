@@ -19,6 +19,9 @@ namespace defused {
 
 namespace {
 
+// Room for a thousand locks, which stand before the line that counts (parse_fdinfo).
+constexpr std::size_t kMaxDescriptorText = 65'536;
+
 class SurroundingsReader {
  public:
   SurroundingsReader(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own, const Clock& clock,
@@ -256,9 +259,9 @@ class SurroundingsReader {
 
   void read_descriptor(const ProcessBrief& process, const std::string& base, const std::string& name, FileUser& user,
                        bool& complete) {
-    const auto file = proc_.files().read_file(base + "fdinfo/" + name, 4096);
+    const auto file = proc_.files().read_file(base + "fdinfo/" + name, kMaxDescriptorText);
     if (!file) return note("fdinfo", file.error(), complete);
-    const auto info = parse_fdinfo(file->text);
+    const auto info = parse_fdinfo(file->text, file->truncated);
     if (!info) return note("fdinfo", info.error(), complete);
     if (info->fuse_connection) {
       holder(process.pid).connections.push_back(*info->fuse_connection);

@@ -78,8 +78,11 @@ void read_open_mounts(const Beneath& directory, const std::string& task, const R
       note(thread.gaps, "fdinfo", text.error());
       continue;
     }
-    const auto info = parse_fdinfo(*text);
-    if (info) thread.open_mount_ids.push_back(info->mount_id);
+    if (const auto info = parse_fdinfo(*text)) {
+      thread.open_mount_ids.push_back(info->mount_id);
+    } else {
+      note(thread.gaps, "fdinfo", info.error());
+    }
   }
   auto& ids = thread.open_mount_ids;
   std::sort(ids.begin(), ids.end());
@@ -112,15 +115,11 @@ bool is_asleep_for_good(const ThreadSample& thread) { return thread.state != 'Z'
 bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, const SchedNow& now,
                  ProcessSample& process) {
   const std::string task = "task/" + std::to_string(tid) + "/";
-  const auto status_text = read_text(directory, task + "status");
-  if (!status_text) {
-    note(process.gaps, "status", status_text.error());
-    return status_text.error().kind == ErrorKind::gone;
-  }
-  const auto status = parse_status(*status_text);
+  const auto text = read_text(directory, task + "status");
+  const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
   if (!status) {
     note(process.gaps, "status", status.error());
-    return false;
+    return status.error().kind == ErrorKind::gone;
   }
   ThreadSample thread;
   thread.id.tid = tid;
