@@ -27,9 +27,12 @@ int rank(Verdict verdict) {
   return 0;
 }
 
-// The worst verdict, then the oldest. A worker of io_uring waits in the name of its process, which is told first.
+// The worst verdict, then the oldest. A worker of io_uring waits in the name of its process, which is told first; who
+// waits behind another one is told after it.
 bool decides_before(const BlockedThread& a, const BlockedThread& b) {
   if (a.verdict != b.verdict) return rank(a.verdict) > rank(b.verdict);
+  const bool a_behind = a.wait_class == WaitClass::fuse_lock;
+  if (a_behind != (b.wait_class == WaitClass::fuse_lock)) return !a_behind;
   if (is_io_worker(a.stack) != is_io_worker(b.stack)) return is_io_worker(b.stack);
   return a.blocked_for > b.blocked_for;
 }
