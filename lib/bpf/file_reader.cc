@@ -26,7 +26,7 @@ class IteratorReader final : public FileReader {
   Result<std::vector<OpenFuseFile>> read() override {
     const UniqueFd mark(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     if (!mark) return fail_errno(errno, "bpf: opening /dev/fuse for the self-test");
-    const auto records = iterate<task_file_record>(program_->links.collect);
+    const auto records = iterate<task_file_record>(link());
     if (!records) return Failure(records.error());
     std::vector<OpenFuseFile> files;
     files.reserve(records->size());
@@ -43,6 +43,10 @@ class IteratorReader final : public FileReader {
   }
 
  private:
+  [[nodiscard]] const bpf_link* link() const {
+    return program_->links.collect != nullptr ? program_->links.collect : program_->links.collect_holders;
+  }
+
   std::unique_ptr<task_files_bpf, Unload> program_;
 };
 
@@ -50,14 +54,30 @@ int say_nothing(libbpf_print_level /*level*/, const char* /*format*/, va_list /*
 
 }  // namespace
 
-Result<std::unique_ptr<FileReader>> FileReader::load() {
-  libbpf_set_print(say_nothing);  // libraries do not log; the error says why
-  std::unique_ptr<task_files_bpf, Unload> program(task_files_bpf__open_and_load());
-  if (!program) return fail_errno(errno, "bpf: loading the program");
+namespace {
+
+Result<std::unique_ptr<FileReader>> load_program(FileReader::Detail detail) {
+  std::unique_ptr<task_files_bpf, Unload> program(task_files_bpf__open());
+  if (!program) return fail_errno(errno, "bpf: opening the program");
+  const bool full = detail == FileReader::Detail::oldest_request;
+  bpf_program__set_autoload(full ? program->progs.collect_holders : program->progs.collect, false);
+  if (const int error = task_files_bpf__load(program.get()); error < 0) {
+    return fail_errno(-error, "bpf: loading the program");
+  }
   if (const int error = task_files_bpf__attach(program.get()); error < 0) {
     return fail_errno(-error, "bpf: attaching the iterator");
   }
   return std::unique_ptr<FileReader>(std::make_unique<IteratorReader>(std::move(program)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileReader>> FileReader::load(Detail most) {
+  libbpf_set_print(say_nothing);  // libraries do not log; the error says why
+  if (most == Detail::oldest_request) {
+    if (auto full = load_program(most)) return full;
+  }
+  return load_program(Detail::holders);
 }
 
 }  // namespace defused

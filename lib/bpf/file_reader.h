@@ -23,8 +23,13 @@ struct OpenFuseFile {
 
 class FileReader {
  public:
-  /// Loads the program. unsupported: built without BPF, or no BTF; denied; io. One sentence that says why.
-  static Result<std::unique_ptr<FileReader>> load();
+  enum class Detail {
+    holders,         ///< who has what open: Linux 5.8
+    oldest_request,  ///< and which request waits the longest: Linux 5.17
+  };
+  /// Loads the program with as much detail as the kernel allows, at most `most`. unsupported: built without BPF, or no
+  /// BTF; denied; io. One sentence that says why.
+  static Result<std::unique_ptr<FileReader>> load(Detail most = Detail::oldest_request);
   FileReader() = default;
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;

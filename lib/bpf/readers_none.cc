@@ -5,7 +5,7 @@
 
 namespace defused {
 
-Result<std::unique_ptr<FileReader>> FileReader::load() {
+Result<std::unique_ptr<FileReader>> FileReader::load(Detail /*most*/) {
   return fail(ErrorKind::unsupported, "bpf: this program was built without it");
 }
 

@@ -120,8 +120,7 @@ static __always_inline __u64 oldest_request(struct fuse_dev* device) {
   return search.oldest;
 }
 
-SEC("iter/task_file")
-int collect(struct bpf_iter__task_file* ctx) {
+static __always_inline int note_file(struct bpf_iter__task_file* ctx, int with_oldest) {
   struct task_struct* task = ctx->task;
   struct file* file = ctx->file;
   struct task_file_record record = {};
@@ -135,7 +134,7 @@ int collect(struct bpf_iter__task_file* ctx) {
     record.kind = TASK_FILE_DEVICE;
     if ((unsigned long)device >= SMALLEST_POINTER) {
       record.connection = BPF_CORE_READ(device, fc, dev);
-      record.oldest_request = oldest_request(device);
+      if (with_oldest) record.oldest_request = oldest_request(device);
     }
   } else if (BPF_CORE_READ(inode, i_sb, s_magic) == FUSE_SUPER_MAGIC) {
     record.kind = TASK_FILE_ON_FUSE;
@@ -146,5 +145,13 @@ int collect(struct bpf_iter__task_file* ctx) {
   bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
   return 0;
 }
+
+/* Needs bpf_loop (Linux 5.17). */
+SEC("iter/task_file")
+int collect(struct bpf_iter__task_file* ctx) { return note_file(ctx, 1); }
+
+/* For older ones; one of the two is loaded. */
+SEC("iter/task_file")
+int collect_holders(struct bpf_iter__task_file* ctx) { return note_file(ctx, 0); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -377,6 +377,34 @@ def asleep_in_uring(stage):
     return deadlock(init, [server], [connection], wait_class="io_uring", server="dying")
 
 
+def host_in_uring(stage):
+    """The same in a process of the host: only the kernel itself says that it was told to die"""
+    server = stage.spawn("mnt")
+    connection = server.fuse("a")
+    file = server.open(connection.file())
+    connection.mute("fsync")
+    server.do("uring_fsync", file)
+    server.wait_in("io_wq_worker", "fuse")
+    server.tell("exit_group")
+    server.wait_in("io_wq_put_and_exit")
+    return Truth("", "deadlocked", "io_uring", None, [server], [connection], server="dying", stuck_exit=server,
+                 alone="nothing")
+
+
+def init_in_uring(stage):
+    """The same in init: its namespace is dying, though nobody has told the other members"""
+    init = stage.spawn("pid", "mnt")
+    init.spawn()
+    connection = init.fuse("a")
+    file = init.open(connection.file())
+    connection.mute("fsync")
+    init.do("uring_fsync", file)
+    init.wait_in("io_wq_worker", "fuse")
+    init.tell("exit_group")
+    init.wait_in("io_wq_put_and_exit")
+    return Truth("init_blocked", "deadlocked", "io_uring", init, [init], [connection], server="dying", alone="nothing")
+
+
 def killed_reader(stage):
     """A read of its own file, killed before it came to exit; it still has its memory"""
     init, server = stage.container()
@@ -458,5 +486,5 @@ def stalled_server(stage):
 SITUATIONS = [self_held, server_as_init, init_with_threads, dirty_mapping, dirty_mapping_closed, nested, one_of_two,
               two_wedged, beside_a_busy_one, slow_server, stopped_server, server_by_setns, shared_with_a_user, on_the_host,
               unreaped_child, traced_zombie, traced_exit, frozen, crowd, healthy, detached, overlay, aio, io_uring,
-              core_dump, inherited_device, asleep, asleep_in_uring, killed_reader, killed_init, behind_a_lock,
+              core_dump, inherited_device, asleep, asleep_in_uring, host_in_uring, init_in_uring, killed_reader, killed_init, behind_a_lock,
               block_device, device_in_a_thread, stalled_server]

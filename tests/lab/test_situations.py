@@ -79,9 +79,10 @@ class Situations(unittest.TestCase):
         self.assertEqual({exit["pid"] for exit in exits}, {truth.stuck_exit.pid})
         for exit in exits:
             self.assertEqual(exit["verdict"], truth.verdict)
-            self.assertEqual(exit["wait_class"], truth.wait_class)
-            self.assertEqual([exit["connection"]], [c.id for c in truth.connections])
-        return exits[0]
+            self.assertEqual(exit["connection"], truth.connections[0].id)
+        told = [exit for exit in exits if exit["wait_class"] == truth.wait_class]
+        self.assertEqual(told[:1], exits[:1])
+        return told[0]
 
     def check(self, situation):
         with Stage() as stage:
@@ -130,6 +131,9 @@ class Situations(unittest.TestCase):
         init = truth.init.pid_namespace if truth.init else None
         exits = [truth.stuck_exit.pid] if truth.stuck_exit else []
         expected = truth.alone or truth.verdict
+        if expected == "nothing":
+            self.assertEqual((report["pid_namespaces"], report["stuck_exits"]), ([], []))
+            return
         for ns in report["pid_namespaces"]:
             if ns["pid_namespace"] == init:
                 self.assertEqual((ns["state"], ns["wait_class"], ns["verdict"]),
