@@ -206,7 +206,8 @@ void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   snapshot.open_files = users_of(*files);
   snapshot.oldest_requests = oldest_requests(*files);
   const auto is_there = [this](pid_t pid) {
-    return proc_.files().read_file(std::to_string(pid) + "/status", 64).has_value();
+    const auto status = proc_.files().read_file(std::to_string(pid) + "/status", 64);
+    return status || status.error().kind != ErrorKind::gone;
   };
   if (beside_proc && !merge_open_files(*files, snapshot.processes, is_there, *snapshot.surroundings)) {
     add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);

@@ -16,6 +16,11 @@ KeptSurroundings::Reason KeptSurroundings::reason_of(const Snapshot& snapshot) {
   Reason reason;
   for (const ProcessSample& suspect : snapshot.suspects) {
     for (const ThreadSample& thread : suspect.threads) {
+      // Those that may be blocked; a zombie or a traced process that comes or goes changes nothing.
+      if (thread.state == 'Z' || thread.state == 'X') continue;
+      const bool told =
+          !thread.has_memory || thread.sigkill_pending || thread.core_dumping || suspect.brief.told_to_die;
+      if (!told) continue;
       reason.threads.emplace(thread.id.tid, thread.id.start_ticks, thread.context_switches);
     }
   }

@@ -107,7 +107,7 @@ std::map<ConnectionId, std::uint64_t> oldest_requests(const std::vector<OpenFuse
 std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits) {
   std::set<pid_t> pids;
   for (const TaskWait& wait : waits) {
-    if (wait.told_to_die) pids.insert(wait.pid);
+    if (wait.group_exit) pids.insert(wait.pid);
   }
   return pids;
 }

@@ -219,7 +219,6 @@ static long look_at_word(__u32 index, void* context) {
 
 static __always_inline int is_told_to_die(struct task_struct* task) {
   if (BPF_CORE_READ(task, flags) & (PF_EXITING | PF_DUMPCORE)) return 1;
-  if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) return 1;
   return ((BPF_CORE_READ(task, pending.signal.sig[0]) | BPF_CORE_READ(task, signal, shared_pending.signal.sig[0])) &
           SIGKILL_BIT) != 0;
 }
@@ -239,8 +238,10 @@ int collect(struct bpf_iter__task* ctx) {
   if (!task || !is_asleep(task)) return 0;
   flags = BPF_CORE_READ(task, flags);
   if (flags & PF_KTHREAD) return 0;
-  search.record.told_to_die = is_told_to_die(task);
-  if (!search.record.told_to_die && !(flags & PF_IO_WORKER)) return 0;
+  /* A thread may exit, and an execve ends its siblings, in a process that lives on: only this says that all of it ends.
+   */
+  search.record.group_exit = (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) != 0;
+  if (!search.record.group_exit && !(flags & PF_IO_WORKER) && !is_told_to_die(task)) return 0;
   base = (unsigned long)BPF_CORE_READ(task, stack);
   search.sp = BPF_CORE_READ(task, thread.sp);
   search.task = (unsigned long)task;

@@ -20,10 +20,10 @@ struct TaskWait {
   std::optional<ConnectionId> queued;
   std::vector<ConnectionId> on_stack;  ///< all that its kernel stack leads to, what is long over included
   bool on_stack_complete = true;       ///< false: there were more
-  bool told_to_die = false;            ///< false: only a worker of io_uring
+  bool group_exit = false;  ///< its whole process was told to die; false: this thread, or a worker of io_uring
 };
 
-/// The processes that have a sleeping thread that was told to die.
+/// The processes that were told to die and have a sleeping thread.
 std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits);
 
 class WaitReader {

@@ -24,13 +24,20 @@ void forget(const Snapshot& snapshot, OpenFiles& files) {
   if (files.empty() || !processes_complete(snapshot)) return;
   std::map<pid_t, bool> lives;
   for (const ProcessBrief& process : snapshot.processes) {
-    lives[process.pid] = process.has_memory && !process.is_doomed();
+    lives[process.pid] = process.has_memory && !process.sigkill_pending && !process.is_doomed();
   }
   const auto& around = snapshot.surroundings;
   const bool all_read = snapshot.open_files || (around && !around->kept && around->users_complete);
+  std::set<pid_t> unidentified;  // has files open, but its start time did not come
+  if (around) {
+    for (const FileUser& user : around->users) {
+      if (user.id.start_ticks == 0) unidentified.insert(user.id.pid);
+    }
+  }
   for (auto at = files.begin(); at != files.end();) {
     const auto found = lives.find(at->first.pid);
-    const bool closed = all_read && found != lives.end() && found->second && at->second.seen != snapshot.taken.boottime;
+    const bool closed = all_read && unidentified.count(at->first.pid) == 0 && found != lives.end() && found->second &&
+                        at->second.seen != snapshot.taken.boottime;
     at = found == lives.end() || closed ? files.erase(at) : std::next(at);
   }
 }

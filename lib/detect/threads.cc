@@ -58,6 +58,12 @@ bool can_lead(const BlockedThread& leader, const BlockedThread& follower) {
   return !is_in_lock(leader.stack);
 }
 
+// A descriptor of it could not be read: it may be of a connection that is mounted elsewhere.
+bool has_descriptor_gap(const ThreadSample& thread) {
+  return std::any_of(thread.gaps.begin(), thread.gaps.end(),
+                     [](const auto& gap) { return gap.first.first == "fdinfo"; });
+}
+
 }  // namespace
 
 ThreadMemory remember_thread(const ThreadSample& thread, const std::map<ThreadId, ThreadMemory>& before, Instant now) {
@@ -145,8 +151,9 @@ ThreadJudge::Pool ThreadJudge::pool_of(const ProcessId& process, const ThreadSam
     pool.candidates.insert(id);
   }
   pool.all_in_sight = pool.all_in_sight && thread.mounts && thread.mounts->complete && !overlay;
-  pool.all_known = !lacks_connections(snapshot_) && thread.mounts && thread.mounts->complete &&
-                   !has_frame(out.stack, "cuse_read_iter") && !has_frame(out.stack, "cuse_write_iter") &&
+  pool.all_known = !lacks_connections(snapshot_) && !has_descriptor_gap(thread) && thread.mounts &&
+                   thread.mounts->complete && !has_frame(out.stack, "cuse_read_iter") &&
+                   !has_frame(out.stack, "cuse_write_iter") &&
                    !(overlay ? any_virtiofs_ : thread.mounts->has_virtiofs) &&
                    std::all_of(mounted.begin(), mounted.end(), [&](ConnectionId id) { return find(id) != nullptr; });
   return pool;
@@ -214,6 +221,11 @@ bool ThreadJudge::waits_for_unlisted(const ThreadSample& thread) const {
                      [&](ConnectionId id) { return find(id) == nullptr; });
 }
 
+bool ThreadJudge::knows_open_files(const ThreadSample& thread) const {
+  return !has_descriptor_gap(thread) && !lacks_connections(snapshot_) && snapshot_.surroundings &&
+         snapshot_.surroundings->viewers_complete;
+}
+
 // AIO has nothing of FUSE on its stack. What it has in flight, it has open, and of what it has open something waits.
 bool ThreadJudge::attribute_aio(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const {
   std::set<ConnectionId> open;
@@ -230,7 +242,11 @@ bool ThreadJudge::attribute_aio(const ProcessId& process, const ThreadSample& th
 bool ThreadJudge::attribute(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const {
   if (attribute_exactly(thread, out)) return true;
   if (waits_for_unlisted(thread)) return false;
-  if (out.wait_class == WaitClass::aio && attribute_aio(process, thread, out)) return true;
+  if (out.wait_class == WaitClass::aio) {
+    if (none_waits()) return true;  // no candidate at all
+    if (!knows_open_files(thread)) return false;
+    if (attribute_aio(process, thread, out)) return true;
+  }
   const Pool pool = pool_of(process, thread, out);
   out.candidates.assign(pool.candidates.begin(), pool.candidates.end());
   if (pool.candidates.empty()) return pool.all_known;

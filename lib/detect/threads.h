@@ -47,6 +47,7 @@ class ThreadJudge {
   bool attribute_exactly(const ThreadSample& thread, BlockedThread& out) const;
   /// False: it may wait for something that is no candidate, so the candidates say nothing.
   bool attribute(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
+  [[nodiscard]] bool knows_open_files(const ThreadSample& thread) const;
   bool attribute_aio(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
   void conclude(bool all_known, BlockedThread& out) const;
   [[nodiscard]] bool none_waits() const;

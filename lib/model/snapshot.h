@@ -36,6 +36,7 @@ struct ProcessBrief {
   bool has_memory = false;  ///< Vm* lines are there: not yet through exit_mm
   bool kernel_thread = false;
   bool sigkill_pending = false;  ///< bit 9 of SigPnd or ShdPnd
+  bool killed = false;  ///< bit 9 of ShdPnd; in SigPnd alone it is of the leader, which a sibling's execve ends too
   bool core_dumping = false;
   bool told_to_die = false;  ///< the kernel says so where status does not (lib/bpf): it left by exit_group
   std::string name;
@@ -45,7 +46,7 @@ struct ProcessBrief {
   /// init.
   [[nodiscard]] bool is_dying_init() const { return is_init() && (is_exiting() || is_doomed()); }
   /// It still has its memory, but will never again run in user space.
-  [[nodiscard]] bool is_doomed() const { return sigkill_pending || core_dumping || told_to_die; }
+  [[nodiscard]] bool is_doomed() const { return killed || core_dumping || told_to_die; }
   /// A zombie with no other thread: dead, waiting for its parent.
   [[nodiscard]] bool is_finished() const { return (state == 'Z' || state == 'X') && threads <= 1; }
   /// Past exit_mm. A leader in Z may still have live threads: ask them.

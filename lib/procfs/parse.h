@@ -29,7 +29,8 @@ struct StatusFields {
   std::uint32_t threads = 0;
   bool has_memory = false;
   std::optional<bool> kernel_thread;  ///< `Kthread:`; the line is absent before 6.4 or so (KERNEL.md 8)
-  bool sigkill_pending = false;
+  bool sigkill_pending = false;       ///< in SigPnd or ShdPnd
+  bool killed = false;                ///< in ShdPnd: the whole process
   bool core_dumping = false;
   std::uint32_t descriptor_table_size = 0;  ///< `FDSize:`; 0 once the thread went through exit_files
   std::uint64_t context_switches = 0;       ///< voluntary + nonvoluntary

@@ -55,7 +55,8 @@ class StatusParser {
     if (key == "VmSize" || key == "VmRSS") out.has_memory = true;
     if (key == "CoreDumping") return take_flag(value, out.core_dumping);
     if (key == "Threads") return take_number(value, out.threads, kThreads);
-    if (key == "SigPnd" || key == "ShdPnd") return take_mask(value);
+    if (key == "SigPnd") return take_mask(value, out.sigkill_pending);
+    if (key == "ShdPnd") return take_mask(value, out.sigkill_pending) && take_mask(value, out.killed);
     if (key == "voluntary_ctxt_switches") return take_switches(value, kVoluntary);
     if (key == "nonvoluntary_ctxt_switches") return take_switches(value, kInvoluntary);
     return true;
@@ -97,9 +98,9 @@ class StatusParser {
     return flag || value == "0";
   }
 
-  bool take_mask(std::string_view value) {
+  static bool take_mask(std::string_view value, bool& has_sigkill) {
     const auto parsed = parse_hex(value);
-    if (parsed && (*parsed & kSigkillBit) != 0) out.sigkill_pending = true;
+    if (parsed && (*parsed & kSigkillBit) != 0) has_sigkill = true;
     return parsed.has_value();
   }
 
@@ -155,6 +156,7 @@ ProcessBrief make_brief(const StatusFields& status) {
   brief.has_memory = status.has_memory;
   brief.kernel_thread = is_kernel_thread(status);
   brief.sigkill_pending = status.sigkill_pending;
+  brief.killed = status.killed;
   brief.core_dumping = status.core_dumping;
   brief.name = status.name;
   return brief;

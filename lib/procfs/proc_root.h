@@ -62,7 +62,7 @@ KernelFacts read_kernel_facts(const ProcRoot& proc);
 /// Fills processes and suspects of `snapshot` from files that do not block. Errors: /proc itself cannot be listed.
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
-/// Adds processes to the suspects of which the kernel itself says that they were told to die (lib/bpf).
+/// Notes of which processes the kernel itself says that they were told to die (lib/bpf), and adds them to the suspects.
 void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
                   Snapshot& snapshot);
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "base/text.h"
 #include "procfs/bounded_read.h"
@@ -87,7 +88,7 @@ class SurroundingsReader {
         out_.viewers_complete = false;
         break;
       }
-      read_views(*bases_[i].first, bases_[i].second);
+      read_view(bases_[i].first->pid, bases_[i].second);
     }
     collect_fuse_mounts();
     for (std::size_t i = first; i < bases_.size(); ++i) {
@@ -98,6 +99,8 @@ class SurroundingsReader {
       }
       read_process_descriptors(*bases_[i].first, bases_[i].second);
     }
+    // Last, since a verdict needs them least.
+    for (std::size_t i = first; i < bases_.size(); ++i) read_thread_views(*bases_[i].first, bases_[i].second);
   }
 
   // Where the process's own files are: "4711/", or those of a living thread where the leader is a zombie.
@@ -124,9 +127,8 @@ class SurroundingsReader {
     complete = false;
   }
 
-  // Of the process and, since a thread may have entered or made a mount namespace of its own, of each thread.
-  void read_views(const ProcessBrief& process, const std::string& base) {
-    read_view(process.pid, base);
+  // A thread may have entered or made a mount namespace of its own.
+  void read_thread_views(const ProcessBrief& process, const std::string& base) {
     if (process.threads <= 1) return;
     const std::string task = std::to_string(process.pid) + "/task";
     bool truncated = false;
@@ -206,10 +208,11 @@ class SurroundingsReader {
     // Where one thread stood for a process whose leader is dead, its end is not that of the process.
     if (!names && is_of_thread(base) && !is_there(base) && is_there(std::to_string(process.pid) + "/"))
       complete = false;
-    for (const std::string& name : names.value_or(Names())) read_descriptor(process, base, name, user, complete);
-    if (process.threads > 1 && limits_.thread_tables) {
-      read_thread_tables(process, names.value_or(Names()), user, complete);
+    Names known;
+    for (const std::string& name : names.value_or(Names())) {
+      if (read_descriptor(process, base, name, user, complete)) known.push_back(name);
     }
+    if (process.threads > 1 && limits_.thread_tables) read_thread_tables(process, base, known, user, complete);
     auto& ids = user.mount_ids;
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -238,8 +241,8 @@ class SurroundingsReader {
 
   // A thread may have a table of its own (unshare(CLONE_FILES)). Nothing in the safe class says so, but other numbers
   // do; with the same numbers it is the same table, or a copy that was not changed since.
-  void read_thread_tables(const ProcessBrief& process, Names known, FileUser& user, bool& complete) {
-    std::sort(known.begin(), known.end());
+  void read_thread_tables(const ProcessBrief& process, const std::string& leader, const Names& known, FileUser& user,
+                          bool& complete) {
     const std::string task = std::to_string(process.pid) + "/task";
     bool truncated = false;
     const auto tids = proc_.files().list(task, limits_.max_threads, truncated);
@@ -249,26 +252,48 @@ class SurroundingsReader {
       std::string base = task;
       base.append("/").append(tid).append("/");
       if (out_of_time()) return note("fdinfo", Error{ErrorKind::timeout, "budget", 0}, complete);
-      auto names = list_descriptors(base, complete);
-      if (!names) continue;
-      std::sort(names->begin(), names->end());
-      if (*names == known) continue;
+      const auto names = list_descriptors(base, complete);
+      if (!names || has_table_of(leader, base, *names, known, complete)) continue;
       for (const std::string& name : *names) read_descriptor(process, base, name, user, complete);
     }
   }
 
-  void read_descriptor(const ProcessBrief& process, const std::string& base, const std::string& name, FileUser& user,
+  // Whether the thread below `base` shares the table of `leader`, of which `known` was read. In a busy process a
+  // descriptor comes or goes between two listings, so a difference is looked at again.
+  bool has_table_of(const std::string& leader, const std::string& base, Names names, const Names& known,
+                    bool& complete) {
+    if (known.empty()) return names.empty();
+    std::optional<Names> of_leader = known;
+    for (int tries = 0; tries < 3; ++tries) {
+      std::sort(of_leader->begin(), of_leader->end());
+      std::sort(names.begin(), names.end());
+      if (names == *of_leader) return true;
+      of_leader = list_descriptors(leader, complete);
+      auto again = list_descriptors(base, complete);
+      if (!of_leader || !again) return false;
+      names = *std::move(again);
+    }
+    return false;
+  }
+
+  // False: it was not read.
+  bool read_descriptor(const ProcessBrief& process, const std::string& base, const std::string& name, FileUser& user,
                        bool& complete) {
     const auto file = proc_.files().read_file(base + "fdinfo/" + name, kMaxDescriptorText);
-    if (!file) return note("fdinfo", file.error(), complete);
-    const auto info = parse_fdinfo(file->text, file->truncated);
-    if (!info) return note("fdinfo", info.error(), complete);
+    const auto info = file ? parse_fdinfo(file->text, file->truncated) : Result<DescriptorInfo>(Failure(file.error()));
+    if (!info) {
+      note("fdinfo", info.error(), complete);
+      return false;
+    }
     if (info->fuse_connection) {
       holder(process.pid).connections.push_back(*info->fuse_connection);
     } else if (!snapshot_.kernel.fdinfo_names_connection && (info->flags & O_ACCMODE) == O_RDWR) {
-      candidates_.push_back({process.pid, base + "fd/" + name, info->mount_id});
+      // The same number on the same mount is one descriptor, whichever thread shows it.
+      const bool is_new = asked_.emplace(process.pid, name, info->mount_id).second;
+      if (is_new) candidates_.push_back({process.pid, base + "fd/" + name, info->mount_id});
     }
     if (fuse_mounts_.count(info->mount_id) > 0) user.mount_ids.push_back(info->mount_id);
+    return true;
   }
 
   // A PID alone is no identity, and what is remembered of a user outlives the reading. `stat` of a live process may
@@ -321,11 +346,13 @@ class SurroundingsReader {
   std::map<std::pair<int, int>, std::size_t> viewer_of_;
   std::set<int> fuse_mounts_;
   std::vector<LinkCandidate> candidates_;
+  std::set<std::tuple<pid_t, std::string, int>> asked_;
 };
 
-bool may_wait_for_fuse(const ThreadSample& thread) {
+bool may_wait_for_fuse(const ProcessSample& suspect, const ThreadSample& thread) {
   if (thread.state == 'Z' || thread.state == 'X' || thread.state == 'R') return false;
-  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping;
+  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || thread.exiting.value_or(false) ||
+         suspect.brief.told_to_die;
 }
 
 }  // namespace
@@ -335,7 +362,8 @@ bool needs_surroundings(const Snapshot& snapshot) {
                                    [](const ConnectionSample& c) { return c.may_wait(); });
   if (!waiting) return false;
   return std::any_of(snapshot.suspects.begin(), snapshot.suspects.end(), [](const ProcessSample& suspect) {
-    return std::any_of(suspect.threads.begin(), suspect.threads.end(), may_wait_for_fuse);
+    return std::any_of(suspect.threads.begin(), suspect.threads.end(),
+                       [&](const ThreadSample& thread) { return may_wait_for_fuse(suspect, thread); });
   });
 }
 

@@ -110,6 +110,12 @@ bool is_told_to_die(const ThreadSample& thread, const ProcessSample& process) {
          thread.state == 't' || (process.below_dying && thread.state == 'D');
 }
 
+// Stopped for a tracer, and no more: what its stack tells is enough, and a debugger may hold thousands of threads so.
+bool is_only_traced(const ThreadSample& thread, const ProcessSample& process) {
+  return thread.state == 't' && thread.has_memory && !thread.sigkill_pending && !thread.core_dumping &&
+         !process.brief.told_to_die;
+}
+
 bool is_asleep_for_good(const ThreadSample& thread) { return thread.state != 'Z' && thread.state != 'X'; }
 
 bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, const SchedNow& now,
@@ -137,8 +143,10 @@ bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, 
       take_wchan(read_text(directory, task + "wchan"), thread);
       take_mount_namespace(directory.read_link(task + "ns/mnt"), thread);
     }
-    read_mounts(directory, task, limits, thread);
-    read_open_mounts(directory, task, limits, thread);
+    if (!is_only_traced(thread, process)) {
+      read_mounts(directory, task, limits, thread);
+      read_open_mounts(directory, task, limits, thread);
+    }
     read_slept(directory, task, now, thread);
   }
   process.threads.push_back(std::move(thread));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk over all processes, and who is looked at closely.
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -39,7 +38,7 @@ class Family {
 bool is_told_to_die(const ProcessBrief& process) {
   if (process.kernel_thread || process.is_finished()) return false;
   // Stopped for a tracer it may be on its way out (PTRACE_EVENT_EXIT): its stack tells.
-  return process.is_exiting() || process.is_doomed() || process.state == 't';
+  return process.is_exiting() || process.sigkill_pending || process.is_doomed() || process.state == 't';
 }
 
 // A process that entered its PID namespace by setns: it has a number there, but its parent is outside. Whose namespace
@@ -139,15 +138,15 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
 void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
                   Snapshot& snapshot) {
   std::set<pid_t> known;
-  for (const ProcessSample& suspect : snapshot.suspects) known.insert(suspect.id.pid);
-  std::set<pid_t> wanted;
-  std::set_difference(told_to_die.begin(), told_to_die.end(), known.begin(), known.end(),
-                      std::inserter(wanted, wanted.end()));
-  if (wanted.empty()) return;
-  const SchedNow now = read_sched_now(proc);
+  for (ProcessSample& suspect : snapshot.suspects) {
+    known.insert(suspect.id.pid);
+    if (told_to_die.count(suspect.id.pid) > 0) suspect.brief.told_to_die = true;
+  }
+  const SchedNow now = told_to_die.empty() ? SchedNow{} : read_sched_now(proc);
   for (ProcessBrief& process : snapshot.processes) {
-    if (wanted.count(process.pid) == 0 || process.kernel_thread) continue;
+    if (told_to_die.count(process.pid) == 0 || process.kernel_thread || process.is_finished()) continue;
     process.told_to_die = true;
+    if (known.count(process.pid) > 0) continue;
     auto sample = read_suspect(proc, limits, process, false, now);
     if (sample) snapshot.suspects.push_back(*std::move(sample));
   }

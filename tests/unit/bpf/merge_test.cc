@@ -72,12 +72,12 @@ TEST_CASE("a holder that ended between the two readings contradicts nothing") {
   CHECK(around.holders[0].pid == 11);
 }
 
-TEST_CASE("a worker of io_uring alone does not make its process one that was told to die") {
+TEST_CASE("a worker of io_uring, or a thread that exits, does not make its process one that was told to die") {
   TaskWait worker;
   worker.pid = 10;
   TaskWait leaver;
   leaver.pid = 11;
-  leaver.told_to_die = true;
+  leaver.group_exit = true;
   CHECK(told_to_die({worker, leaver, leaver}) == std::set<pid_t>{11});
 }
 

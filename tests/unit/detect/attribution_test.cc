@@ -306,3 +306,25 @@ TEST_CASE("asynchronous I/O is FUSE's only where a file of a connection that wai
           })).verdict == Verdict::undetermined);
   }
 }
+
+TEST_CASE("a descriptor that could not be read may be of a connection that is mounted elsewhere") {
+  const auto unread = [](Snapshot& s) { add_gap(waiter(s).gaps, "fdinfo", ErrorKind::io); };
+  SECTION("then its own mounts do not tell") {
+    const BlockedThread thread = told(judge(unread));
+    CHECK(thread.verdict == Verdict::undetermined);
+    CHECK_FALSE(thread.attribution_serves_acting);
+  }
+  SECTION("the kernel does") {
+    CHECK(told(judge([&](Snapshot& s) {
+            unread(s);
+            waiter(s).queued = kWedged;
+          })).verdict == Verdict::deadlocked);
+  }
+  SECTION("nor does what is open tell whose asynchronous I/O it is") {
+    CHECK(told(judge([&](Snapshot& s) {
+            unread(s);
+            waiter(s).stack = {"exit_aio", "mmput", "do_exit"};
+            waiter(s).open_mount_ids = {66};
+          })).verdict == Verdict::undetermined);
+  }
+}

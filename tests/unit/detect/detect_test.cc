@@ -114,10 +114,18 @@ TEST_CASE("who could answer, on 6.16 and later") {
     });
     CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
   }
-  SECTION("one that was told to die is not") {
+  SECTION("one whose leader is to go because another thread calls execve is") {
     const Findings findings = judge([](Snapshot& s) {
       s.processes.push_back(brief(200, 1, 0, 200, 'D', true));
       s.processes.back().sigkill_pending = true;
+      s.surroundings->holders = {holder(200, {kWedged})};
+    });
+    CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
+  }
+  SECTION("one that was told to die is not") {
+    const Findings findings = judge([](Snapshot& s) {
+      s.processes.push_back(brief(200, 1, 0, 200, 'D', true));
+      s.processes.back().sigkill_pending = s.processes.back().killed = true;
       s.surroundings->holders = {holder(200, {kWedged})};
     });
     CHECK(findings.namespaces[0].verdict == Verdict::deadlocked);

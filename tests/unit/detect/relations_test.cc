@@ -162,8 +162,7 @@ TEST_CASE("an init that will never do anything else is dying, though it still ha
     s.suspects.pop_back();
     s.processes[2] = brief(101, 100, 1, 2, 'S', true);
   };
-  for (bool ProcessBrief::*why :
-       {&ProcessBrief::sigkill_pending, &ProcessBrief::core_dumping, &ProcessBrief::told_to_die}) {
+  for (bool ProcessBrief::*why : {&ProcessBrief::killed, &ProcessBrief::core_dumping, &ProcessBrief::told_to_die}) {
     const Findings findings = judge([&](Snapshot& s) { doomed(s, why); });
     REQUIRE(findings.namespaces.size() == 1);
     CHECK(findings.namespaces[0].state == DyingState::init_blocked);

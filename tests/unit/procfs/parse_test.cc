@@ -33,6 +33,7 @@ TEST_CASE("status of a blocked thread on 6.18") {
   CHECK_FALSE(status->has_memory);
   CHECK(status->kernel_thread == false);
   CHECK(status->sigkill_pending);
+  CHECK(status->killed);
   CHECK(status->descriptor_table_size == 0);
   CHECK(status->context_switches == 4);
 }
