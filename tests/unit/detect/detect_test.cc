@@ -114,14 +114,6 @@ TEST_CASE("who could answer, on 6.16 and later") {
     });
     CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
   }
-  SECTION("one whose leader is to go because another thread calls execve is") {
-    const Findings findings = judge([](Snapshot& s) {
-      s.processes.push_back(brief(200, 1, 0, 200, 'D', true));
-      s.processes.back().sigkill_pending = true;
-      s.surroundings->holders = {holder(200, {kWedged})};
-    });
-    CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
-  }
   SECTION("one that was told to die is not") {
     const Findings findings = judge([](Snapshot& s) {
       s.processes.push_back(brief(200, 1, 0, 200, 'D', true));
@@ -162,6 +154,15 @@ TEST_CASE("who could answer, on 6.16 and later") {
     const Findings findings = judge([](Snapshot& s) { s.surroundings->holders = {holder(1, {kOther})}; });
     CHECK(findings.namespaces[0].verdict == Verdict::deadlocked);
   }
+}
+
+TEST_CASE("a server whose leader is to go because another thread calls execve is alive") {
+  const Findings findings = judge([](Snapshot& s) {
+    s.processes.push_back(brief(200, 1, 0, 200, 'D', true));
+    s.processes.back().sigkill_pending = true;
+    s.surroundings->holders = {holder(200, {kWedged})};
+  });
+  CHECK(findings.namespaces[0].verdict == Verdict::waiting_on_live_server);
 }
 
 TEST_CASE("unreadable means unknown, never none") {
