@@ -471,6 +471,19 @@ def device_in_a_thread(stage):
                  live=[connection])
 
 
+def leaderless_server(stage):
+    """A live server outside whose first thread has ended: a zombie by its status, and not told to die"""
+    connection = stage.spawn().fuse("a")
+    connection.mute("flush")
+    connection.server.do("leave_leader")
+    init, client = stage.container()
+    client.open(connection.file())
+    spring(init, client)
+    assert "State:\tZ" in read_text(f"/proc/{connection.server.pid}/status")
+    return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive", viewers=1,
+                 live=[connection], release=connection.unmute)
+
+
 def stalled_server(stage):
     """No namespace dies, but a reader waits for a server that does not answer"""
     live = stage.spawn().fuse("live")
@@ -487,4 +500,4 @@ SITUATIONS = [self_held, server_as_init, init_with_threads, dirty_mapping, dirty
               two_wedged, beside_a_busy_one, slow_server, stopped_server, server_by_setns, shared_with_a_user, on_the_host,
               unreaped_child, traced_zombie, traced_exit, frozen, crowd, healthy, detached, overlay, aio, io_uring,
               core_dump, inherited_device, asleep, asleep_in_uring, host_in_uring, init_in_uring, killed_reader, killed_init, behind_a_lock,
-              block_device, device_in_a_thread, stalled_server]
+              block_device, device_in_a_thread, leaderless_server, stalled_server]
