@@ -31,30 +31,30 @@ TEST_CASE("a failing n-th read never says more than the whole data, in a deadloc
 }
 
 TEST_CASE("a stronger claim is noticed") {
-  Report whole = judge_tree(std::string(DEFUSED_CAPTURES) + "/linux-6.18.44-flush");
-  REQUIRE(whole.findings.namespaces.size() == 1);
-  CHECK(find_stronger_claim(whole, whole).empty());
-  Report weaker = whole;
+  Report told = judge_tree(std::string(DEFUSED_CAPTURES) + "/linux-6.18.44-flush");
+  REQUIRE(told.findings.namespaces.size() == 1);
+  CHECK(find_stronger_claim(told, told).empty());
+  Report weaker = told;
   weaker.findings.namespaces[0].verdict = Verdict::undetermined;
   weaker.findings.namespaces[0].blocked_threads[0].verdict = Verdict::undetermined;
   weaker.findings.connections[0].server_state = ServerState::unknown;
   weaker.findings.connections[0].outside_users.reset();
   weaker.decisions[0].reasons = {Gate::mode, Gate::verdict};
-  CHECK(find_stronger_claim(whole, weaker).empty());
-  SECTION("a deadlock") { CHECK_FALSE(find_stronger_claim(weaker, whole).empty()); }
+  CHECK(find_stronger_claim(told, weaker).empty());
+  SECTION("a deadlock") { CHECK_FALSE(find_stronger_claim(weaker, told).empty()); }
   SECTION("another connection") {
-    Report other = whole;
+    Report other = told;
     other.findings.namespaces[0].blocked_threads[0].connection = ConnectionId{4711};
-    CHECK_FALSE(find_stronger_claim(whole, other).empty());
+    CHECK_FALSE(find_stronger_claim(told, other).empty());
   }
   SECTION("no user") {
-    Report used = whole;
+    Report used = told;
     used.findings.connections[0].outside_users = 1;
-    CHECK_FALSE(find_stronger_claim(used, whole).empty());
+    CHECK_FALSE(find_stronger_claim(used, told).empty());
   }
   SECTION("no gate") {
-    Report held = whole;
+    Report held = told;
     held.decisions[0].reasons = {Gate::mode, Gate::outside_viewers};
-    CHECK_FALSE(find_stronger_claim(held, whole).empty());
+    CHECK_FALSE(find_stronger_claim(held, told).empty());
   }
 }
