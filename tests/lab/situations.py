@@ -172,6 +172,8 @@ def stopped_server(stage):
     init, client = stage.container()
     client.open(connection.file())
     connection.server.kill(signal.SIGSTOP)
+    # One thread takes the signal and stops the others: until then they may still answer.
+    wait_until(lambda: connection.server.stacks().replace("State:\tT", "").count("State:") == 0, 10, "a stopped server")
     spring(init, client)
     return Truth("reaping", "waiting_on_live_server", "fuse_flush", init, [client], [connection], server="alive", viewers=1,
                  live=[connection], release=lambda: connection.server.kill(signal.SIGCONT))
