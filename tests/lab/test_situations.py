@@ -25,7 +25,6 @@ def hung_flushers():
 
 class Situations(unittest.TestCase):
     rows = {}
-    sweeps = []  # what --faults said of each
 
     def look(self, stage, truth):
         """One scan, and what it says of this stage."""
@@ -126,7 +125,6 @@ class Situations(unittest.TestCase):
             swept = subprocess.run([replay, "--faults", directory], capture_output=True, text=True, timeout=120 * SLOW,
                                    check=False)
             self.assertEqual(swept.returncode, 0, swept.stdout + swept.stderr)
-            self.sweeps.append(swept.stdout.split("\n", 1)[0])
 
     def check_alone(self, truth, report):
         wedged = {connection.id for connection in truth.connections}
