@@ -37,6 +37,7 @@ class Truth:
     alone: str = ""  # the verdict by /proc alone, where it has to be a weaker one
     orphaned: bool = False  # the wedged connections are mounted nowhere and held by nobody
     classes: set = None  # the wait classes of the blocked threads, where not all have that of the namespace
+    stands: str = ""  # what the blocked ones are in, to be seen after the look as well
     release: object = None  # lets it end by itself
 
 
@@ -309,7 +310,8 @@ def aio(stage):
     connection.mute("write")
     server.do("aio", file)
     spring(init, server, symbols=("exit_aio",))
-    return deadlock(init, [server], [connection], wait_class="aio", server="dying")
+    # Every exit waits there for a moment; once, on a busy machine, it went on into a flush of the same file.
+    return deadlock(init, [server], [connection], wait_class="aio", server="dying", stands="exit_aio")
 
 
 def io_uring(stage):

@@ -87,6 +87,8 @@ class Situations(unittest.TestCase):
         with Stage() as stage:
             truth = situation(stage)
             report, namespaces, exits, connections = self.look(stage, truth)
+            if truth.stands and not all(truth.stands in actor.stacks() for actor in truth.blocked):
+                raise situations.NotThisTime
             told = None
             if truth.init:
                 told = self.check_namespace(truth, namespaces)
