@@ -49,6 +49,27 @@ def spring(init, *blocked, symbols=FLUSH):
         actor.wait_in(*symbols)
 
 
+def busy_server(stage):
+    """A connection of a live server outside that takes its time with somebody else's read."""
+    live = stage.spawn().fuse("live")
+    reader = stage.spawn()
+    file = reader.open(live.file(), "direct")
+    live.mute("read")
+    reader.do("later", "read", file)
+    reader.wait_in("fuse_")
+    return live
+
+
+def fsync_in_flight(actor):
+    """A connection of the actor's own, with an fsync by an io_uring worker that nobody answers."""
+    connection = actor.fuse("a")
+    file = actor.open(connection.file())
+    connection.mute("fsync")
+    actor.do("uring_fsync", file)
+    actor.wait_in("io_wq_worker", "fuse")
+    return connection
+
+
 def deadlock(init, blocked, connections, **more):
     return Truth("reaping", "deadlocked", more.pop("wait_class", "fuse_flush"), init, blocked, connections, **more)
 
@@ -143,12 +164,7 @@ def two_wedged(stage):
 
 def beside_a_busy_one(stage):
     """Beside the wedged connection one with a live server that takes its time with somebody else's read"""
-    live = stage.spawn().fuse("live")
-    reader = stage.spawn()
-    file = reader.open(live.file(), "direct")
-    live.mute("read")
-    reader.do("later", "read", file)
-    reader.wait_in("fuse_")
+    live = busy_server(stage)
     init, server = stage.container()
     connection = server.fuse("a")
     server.open(connection.file())
@@ -272,12 +288,7 @@ def healthy(stage):
 
 def detached(stage):
     """The wedged mount is lazily detached; beside it an innocent one whose live server takes its time"""
-    live = stage.spawn().fuse("live")
-    reader = stage.spawn()
-    file = reader.open(live.file(), "direct")
-    live.mute("read")
-    reader.do("later", "read", file)
-    reader.wait_in("fuse_")
+    live = busy_server(stage)
     init, server = stage.container()
     connection = server.fuse("a")
     server.open(connection.file())
@@ -317,11 +328,7 @@ def aio(stage):
 def io_uring(stage):
     """An fsync by an io_uring worker in flight"""
     init, server = stage.container()
-    connection = server.fuse("a")
-    file = server.open(connection.file())
-    connection.mute("fsync")
-    server.do("uring_fsync", file)
-    server.wait_in("io_wq_worker", "fuse")
+    connection = fsync_in_flight(server)
     spring(init, server, symbols=("io_wq_put_and_exit",))
     return deadlock(init, [server], [connection], wait_class="io_uring", server="dying")
 
@@ -368,11 +375,7 @@ def asleep(stage):
 def asleep_in_uring(stage):
     """An io_uring fsync in flight, in a process that left by exit_group: its leader shows neither PF_EXITING nor SIGKILL"""
     init, server = stage.container()
-    connection = server.fuse("a")
-    file = server.open(connection.file())
-    connection.mute("fsync")
-    server.do("uring_fsync", file)
-    server.wait_in("io_wq_worker", "fuse")
+    connection = fsync_in_flight(server)
     server.tell("exit_group")
     server.wait_in("io_wq_put_and_exit")
     spring(init, server, symbols=("io_wq_put_and_exit",))
@@ -384,11 +387,7 @@ def asleep_in_uring(stage):
 def host_in_uring(stage):
     """The same in a process of the host: only the kernel itself says that it was told to die"""
     server = stage.spawn("mnt")
-    connection = server.fuse("a")
-    file = server.open(connection.file())
-    connection.mute("fsync")
-    server.do("uring_fsync", file)
-    server.wait_in("io_wq_worker", "fuse")
+    connection = fsync_in_flight(server)
     server.tell("exit_group")
     server.wait_in("io_wq_put_and_exit")
     return Truth("", "deadlocked", "io_uring", None, [server], [connection], server="dying", stuck_exit=server,
@@ -399,11 +398,7 @@ def init_in_uring(stage):
     """The same in init: its namespace is dying, though nobody has told the other members"""
     init = stage.spawn("pid", "mnt")
     init.spawn()
-    connection = init.fuse("a")
-    file = init.open(connection.file())
-    connection.mute("fsync")
-    init.do("uring_fsync", file)
-    init.wait_in("io_wq_worker", "fuse")
+    connection = fsync_in_flight(init)
     init.tell("exit_group")
     init.wait_in("io_wq_put_and_exit")
     return Truth("init_blocked", "deadlocked", "io_uring", init, [init], [connection], server="dying", alone="nothing")
@@ -490,12 +485,7 @@ def leaderless_server(stage):
 
 def stalled_server(stage):
     """No namespace dies, but a reader waits for a server that does not answer"""
-    live = stage.spawn().fuse("live")
-    reader = stage.spawn()
-    file = reader.open(live.file(), "direct")
-    live.mute("read")
-    reader.do("later", "read", file)
-    reader.wait_in("fuse_")
+    live = busy_server(stage)
     stage.container()
     return Truth(live=[live], stalled=[live])
 
