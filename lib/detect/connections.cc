@@ -91,7 +91,7 @@ Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, Conne
     answer.evidence = Evidence::proven;
     return answer;
   }
-  if (!around.holders_complete || !processes_complete(snapshot)) return answer;
+  if (!around.holders_complete || !snapshot.processes_complete()) return answer;
   if (snapshot.kernel.fdinfo_names_connection || around.exact) {
     answer.state = answer.servers.empty() ? ServerState::none : ServerState::dying;
     answer.evidence = Evidence::proven;
@@ -133,7 +133,7 @@ void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, ConnectionFin
     if (std::find(pids.begin(), pids.end(), kHostInit) != pids.end()) finding.host_mount = true;
     if (std::any_of(pids.begin(), pids.end(), [&](pid_t pid) { return tree.is_alive_outside(pid); })) ++viewers;
   }
-  const bool all_seen = processes_complete(snapshot);
+  const bool all_seen = snapshot.processes_complete();
   if (around.viewers_complete && all_seen) finding.outside_viewers = viewers;
   // On a mount that is in no table, a working directory or a mapping is a user too, and nobody lists those.
   const bool told = !finding.mount_ids.empty() && (around.exact || around.viewers_complete);

@@ -21,7 +21,7 @@ void add_open(OpenFiles& out, const ProcessId& process, const std::set<OpenConne
 // Who is gone is forgotten; and what a living process had open and has no more, once all were read. Of one that exits
 // it is what is to be kept.
 void forget(const Snapshot& snapshot, OpenFiles& files) {
-  if (files.empty() || !processes_complete(snapshot)) return;
+  if (files.empty() || !snapshot.processes_complete()) return;
   std::map<pid_t, bool> lives;
   for (const ProcessBrief& process : snapshot.processes) {
     lives[process.pid] = process.has_memory && !process.sigkill_pending && !process.is_doomed();
@@ -90,7 +90,7 @@ std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, c
   std::set<pid_t> there;
   for (const ProcessBrief& process : snapshot.processes) there.insert(process.pid);
   std::map<pid_t, ContainerMemory> after;
-  if (!processes_complete(snapshot)) after = before.containers;  // who was not read is not gone
+  if (!snapshot.processes_complete()) after = before.containers;  // who was not read is not gone
   for (const ProcessBrief& process : snapshot.processes) {
     if (!process.is_init()) continue;
     const auto read = snapshot.init_cgroups.find(process.pid);

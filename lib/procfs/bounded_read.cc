@@ -70,15 +70,6 @@ void answer(const Beneath& root, const BoundedRequest& request, int out) {
   _exit(0);
 }
 
-class Stopwatch {
- public:
-  [[nodiscard]] Nanoseconds elapsed() const { return clock_.now().boottime - start_; }
-
- private:
-  SystemClock clock_;
-  Nanoseconds start_ = clock_.now().boottime;
-};
-
 enum class Read { done, timeout, closed };
 
 Read read_exactly(int fd, char* at, std::size_t size, Nanoseconds timeout) {
