@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/text.h"
 #include "daemon/accounting.h"
@@ -66,6 +67,11 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       audit_(settings_.state_directory),
       host_(host_name()) {
   init_counters(memory_.counters);
+  limits_.left_behind = [this](pid_t reader) {
+    limits_.hazards = false;
+    ++left_behind_;
+    if (events_.left_behind) events_.left_behind(reader);
+  };
 }
 
 void Cycle::load_readers() {
@@ -130,6 +136,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   read_hazards(proc_, limits_, snapshot);
   merge_waits(waits, snapshot.suspects);
   read_around(snapshot, evidence);
+  if (left_behind_ > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += std::exchange(left_behind_, 0);
   return {};
 }
 
@@ -155,7 +162,6 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   }
   const Gaps before = snapshot.gaps;
   read_index(snapshot);
-  announce("open files", settings_.pass_deadline);
   read_open_files(snapshot, true);
   kept_.keep(snapshot, before);
 }
@@ -196,6 +202,7 @@ bool Cycle::files_are_due(const Snapshot& snapshot) const {
 // The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.
 void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   if (!file_reader_) return;
+  announce("open files", settings_.pass_deadline);
   const auto files = file_reader_->read();
   files_read_ = snapshot.taken.boottime;
   if (!files) {
@@ -227,8 +234,9 @@ std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) c
 
 PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_}; }
 
-PassResult Cycle::run(bool may_act) {
+PassResult Cycle::run(bool may_act, bool may_read_hazards) {
   snapshot_ = Snapshot{};
+  limits_.hazards = may_read_hazards;
   const Instant begin = clock_.now();
   const Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
   Report report;
@@ -241,11 +249,13 @@ PassResult Cycle::run(bool may_act) {
     report.blind.emplace_back("processes");
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
+  announce("diagnosis", settings_.pass_deadline);
   // Nothing is concluded from nothing: what was known stays.
   Detection detection = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
   report.decisions = decide_on(detection.findings, may_act);
   if (used_kept_ && any_abort(report.decisions)) {
     read_around(snapshot_, Evidence::fresh);  // what is kept serves for showing, never for acting
+    announce("diagnosis", settings_.pass_deadline);
     detection = detect(snapshot_, memory_.history, settings_.detect);
     report.decisions = decide_on(detection.findings, may_act);
   }
