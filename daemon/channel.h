@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "exporters/exporter.h"
+#include "model/ids.h"
 
 namespace defused {
 
@@ -20,13 +21,14 @@ enum class MessageType : std::uint32_t {
   // supervisor -> prober
   settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP
   seed,        ///< descriptor: memfd of the last report; a fresh prober starts from its Memory. None: empty
-  start_pass,  ///< one pass, now; `may_act`
+  start_pass,  ///< one pass, now; `may_act`, `may_read_hazards`
   stop,        ///< end after the current step
   // prober -> supervisor
-  ready,   ///< started; `lost_left` says how many of the lost probers given are still there
-  phase,   ///< the next step: `phase` and how long it may take, `max_ms`. 0: idle, no deadline
-  report,  ///< descriptor: sealed memfd with encode_pass(); `pass`; `usage`
-  log,     ///< unused: each process logs to stderr itself
+  lost_gone,    ///< of the lost probers given, `process` is not there any more
+  ready,        ///< started
+  phase,        ///< the next step: `phase` and how long it may take, `max_ms`. 0: idle, no deadline
+  report,       ///< descriptor: sealed memfd with encode_pass(); `pass`; `usage`
+  left_behind,  ///< descriptor: pidfd of a child of it, `process`, that does not die of SIGKILL
   // supervisor -> front
   listener,  ///< descriptor: a bound, listening socket; `count` listeners in all, sent one by one
   view,      ///< descriptor: the last report (or none before the first); `status`
@@ -38,11 +40,12 @@ enum class MessageType : std::uint32_t {
 struct Message {
   MessageType type{};
   std::uint32_t may_act = 0;
-  std::uint32_t lost_left = 0;
+  std::uint32_t may_read_hazards = 0;
   std::uint32_t count = 0;
   std::uint64_t pass = 0;
   std::uint64_t max_ms = 0;
   char phase[32] = {};  // NOLINT(modernize-avoid-c-arrays): fixed wire form; NUL-terminated
+  ProcessId process;
   ProcessUsage usage;
   SupervisorStatus status;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <utility>
 
 #include "base/text.h"
 #include "daemon/accounting.h"
@@ -74,6 +75,11 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       audit_(settings_.state_directory),
       host_(host_name()) {
   init_counters(memory_.counters);
+  limits_.left_behind = [this](pid_t reader) {
+    limits_.hazards = false;
+    ++left_behind_;
+    if (events_.left_behind) events_.left_behind(reader);
+  };
 }
 
 void Cycle::load_readers() {
@@ -148,6 +154,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   read_hazards(proc_, limits_, walk_, snapshot);
   merge_waits(waits, snapshot.suspects);
   read_around(snapshot, evidence);
+  if (left_behind_ > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += std::exchange(left_behind_, 0);
   return {};
 }
 
@@ -199,7 +206,6 @@ bool Cycle::read_index_by_kernel(Snapshot& snapshot) {
 void Cycle::read_index_by_proc(Snapshot& snapshot) {
   snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
   files_read_ = snapshot.taken.boottime;
-  announce("open files", settings_.pass_deadline);
   read_open_files(snapshot, true);
 }
 
@@ -238,6 +244,7 @@ bool Cycle::files_are_due(const Snapshot& snapshot) const {
 // The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.
 void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   if (!file_reader_) return;
+  announce("open files", settings_.pass_deadline);
   const Nanoseconds begin = cpu_time();
   const auto files = file_reader_->read();
   files_cost_ = cpu_time() - begin;
@@ -271,8 +278,9 @@ std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) c
 
 PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_}; }
 
-PassResult Cycle::run(bool may_act) {
+PassResult Cycle::run(bool may_act, bool may_read_hazards) {
   snapshot_ = Snapshot{};
+  limits_.hazards = may_read_hazards;
   const Instant begin = clock_.now();
   Report report;
   report.scanned_at = begin.wall;
@@ -282,6 +290,7 @@ PassResult Cycle::run(bool may_act) {
   Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
   // Nothing is concluded from nothing: what was known stays.
   const auto judge = [&] {
+    announce("diagnosis", settings_.pass_deadline);
     Detection made = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
     report.decisions = decide_on(made.findings, may_act);
     return made;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cycle: one pass as named steps -
 //   read processes -> read connections -> read hazards -> read surroundings -> detect -> decide -> report -> act
-// - and the Memory between passes. It announces each step that may take time, so that the supervisor's deadline is that
-// of the step. Must not: wait for an exporter, act twice in a pass, act outside of Mode::enforce. One thread.
+// - and the Memory between passes. It announces each step, so that the supervisor's deadline is that of the step. Must
+// not: wait for an exporter, act twice in a pass, act outside of Mode::enforce. One thread.
 #pragma once
 
 #include <functional>
@@ -32,11 +32,12 @@ struct CycleSources {
   ReadHook hook;
 };
 
-/// What a cycle tells while it runs. Both may be empty.
+/// What a cycle tells while it runs. Each may be empty.
 struct CycleEvents {
   std::function<void(std::string_view name, Nanoseconds at_most)> phase;  ///< the next step and its deadline
   std::function<void(const PassResult&)> publish;  ///< a result worth showing: after deciding, before and after acting
   std::function<void(std::string_view line)> changed;  ///< something became stuck, changed its verdict or was released
+  std::function<void(pid_t reader)> left_behind;       ///< a child that reads for it and does not die of SIGKILL
 };
 
 class Cycle {
@@ -49,8 +50,9 @@ class Cycle {
   void seed(Memory memory);
   void set_settings(Settings settings) { settings_ = std::move(settings); }
 
-  /// One pass. `may_act` false holds every action (an earlier prober might still act).
-  PassResult run(bool may_act);
+  /// One pass. `may_act` false holds every action (an earlier prober might still act); `may_read_hazards` false leaves
+  /// unread what may hang a reader. A reader that cannot be ended ends such reading for the rest of the pass.
+  PassResult run(bool may_act, bool may_read_hazards = true);
 
   /// The snapshot of the last pass, for tests and evidence.
   [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }
@@ -92,6 +94,7 @@ class Cycle {
   std::unique_ptr<PlaceReader> place_reader_;
   WalkMemory walk_;
   KeptSurroundings kept_;
+  std::uint64_t left_behind_ = 0;          ///< readers, since the last look at it
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   Nanoseconds files_cost_{0};              ///< CPU time that it took
   AuditFile audit_;

@@ -25,6 +25,7 @@ class Probe {
       order.type = MessageType::start_pass;
       order.pass = i + 1;
       order.may_act = 1;  // nothing will: the mode is observe; but no earlier prober is in the way either
+      order.may_read_hazards = 1;
       deadline_ = clock_.now().boottime + settings_.pass_deadline;
       step_ = "processes";
       if (!send_message(child_.channel.get(), order) || !wait_for_pass(order.pass)) return end();

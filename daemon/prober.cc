@@ -2,6 +2,8 @@
 #include "daemon/prober.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,15 +23,11 @@ namespace defused {
 
 namespace {
 
-std::uint32_t count_lost(const std::vector<ProcessId>& lost) {
-  const auto proc = ProcRoot::open();
-  if (!proc) return static_cast<std::uint32_t>(lost.size());
-  return static_cast<std::uint32_t>(std::count_if(lost.begin(), lost.end(), [&](const ProcessId& id) {
-    const auto file = proc->files().read_file(std::to_string(id.pid) + "/stat", 65'536);
-    if (!file) return file.error().kind != ErrorKind::gone;
-    const auto stat = parse_stat(file->text);
-    return !stat || stat->start_ticks == id.start_ticks;
-  }));
+bool is_there(const ProcRoot& proc, const ProcessId& id) {
+  const auto file = proc.files().read_file(std::to_string(id.pid) + "/stat", 65'536);
+  if (!file) return file.error().kind != ErrorKind::gone;
+  const auto stat = parse_stat(file->text);
+  return !stat || stat->start_ticks == id.start_ticks;
 }
 
 class Prober {
@@ -72,6 +70,7 @@ class Prober {
     CycleEvents events;
     events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
     events.publish = [this](const PassResult& pass) { publish(pass); };
+    events.left_behind = [this](pid_t reader) { tell_left_behind(reader); };
     events.changed = [this](std::string_view line) { log_->info(line); };
     auto cycle = Cycle::create(*std::move(settings), std::move(sources), std::move(events), clock_);
     if (!cycle) return complain("start", cycle.error());
@@ -89,16 +88,41 @@ class Prober {
       else
         complain("the memory of the last prober", pass.error());
     }
+    tell_lost();
     Message message;
     message.type = MessageType::ready;
-    message.lost_left = count_lost(options_.lost);
     send(message);
     return true;
   }
 
+  void tell_lost() {
+    const auto proc = ProcRoot::open();
+    for (const ProcessId& id : options_.lost) {
+      if (!proc || is_there(*proc, id)) continue;
+      Message message;
+      message.type = MessageType::lost_gone;
+      message.process = id;
+      send(message);
+    }
+  }
+
   void run_pass(const Message& order) {
+    // Readers that were left behind and have ended after all; there are no other children between two passes.
+    while (waitpid(-1, nullptr, WNOHANG) > 0) continue;
     pass_ = order.pass;
-    cycle_->run(order.may_act != 0);
+    cycle_->run(order.may_act != 0, order.may_read_hazards != 0);
+  }
+
+  void tell_left_behind(pid_t reader) {
+    const auto proc = ProcRoot::open();
+    const auto file = proc ? proc->files().read_file(std::to_string(reader) + "/stat", 65'536)
+                           : Result<FileText>(Failure(proc.error()));
+    const auto stat = file ? parse_stat(file->text) : Result<StatFields>(Failure(file.error()));
+    const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, reader, 0)));
+    Message message;
+    message.type = MessageType::left_behind;
+    message.process = {reader, stat ? stat->start_ticks : 0};
+    send(message, pidfd.get());
   }
 
   void announce(std::string_view name, Nanoseconds at_most) {

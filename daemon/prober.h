@@ -13,8 +13,8 @@
 namespace defused {
 
 struct ProberOptions {
-  /// Probers that earlier ones of this service left behind, as `--lost PID:START,...`: the answer in `ready` says how
-  /// many are still there.
+  /// Of earlier services' lost probers, as `--lost PID:START,...`, those that the supervisor knows by PID only: a
+  /// `lost_gone` before `ready` for each that is not there any more.
   std::vector<ProcessId> lost;
 };
 

@@ -15,24 +15,18 @@ constexpr Nanoseconds kGrace = std::chrono::seconds(1);
 // Until the next try where the cap on lost probers is reached.
 constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
 
-std::string name_of(const Child& child) {
-  return "prober " + std::to_string(child.id.pid) + " (started at tick " + std::to_string(child.id.start_ticks) + ")";
-}
+std::string name_of(const Child& child) { return "prober " + name_of(child.id); }
 
 }  // namespace
 
 ProberKeeper::ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ProberKeeperEvents events)
-    : spawn_(std::move(spawn)), log_(log), record_path_(std::move(record_path)), events_(std::move(events)) {
-  auto earlier = read_lost_probers(record_path_);
-  if (!earlier) {
-    log_.warn("the record of lost probers is set aside: " + earlier.error().message);
-    return;
-  }
-  earlier_ = *std::move(earlier);
+    : spawn_(std::move(spawn)), log_(log), events_(std::move(events)), lost_(std::move(record_path), log) {
+  if (lost_.size() > 0) log_.warn(std::to_string(lost_.size()) + " processes that an earlier service left are there");
 }
 
 void ProberKeeper::set_settings(const Settings& settings) {
   settings_ = settings;
+  if (at_cap_) next_start_ = Nanoseconds(0);  // the cap may be another now
   if (!prober_.child.running()) return;
   const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
   Message message;
@@ -43,19 +37,28 @@ void ProberKeeper::set_settings(const Settings& settings) {
   }
 }
 
-void ProberKeeper::start(Nanoseconds now) {
+// Says so once, not at each try.
+bool ProberKeeper::may_start(Nanoseconds now) {
+  lost_.look_again();
+  const bool was_at_cap = at_cap_;
   at_cap_ = unkillable() >= settings_.max_lost_probers;
-  if (at_cap_) {
-    blind_ = true;
-    next_start_ = now + kCapRetry;
+  if (was_at_cap && !at_cap_) log_.info("probers are started again: " + std::to_string(unkillable()) + " are left");
+  if (!at_cap_) return true;
+  blind_ = true;
+  next_start_ = now + kCapRetry;
+  if (!was_at_cap) {
     log_.error(std::to_string(unkillable()) +
                " probers could not be killed; no other is started until one of them ends");
-    // Earlier ones are only counted by a prober: forget the count, so that the next try asks again.
-    earlier_left_ = 0;
-    return;
   }
+  return false;
+}
+
+void ProberKeeper::start(Nanoseconds now) {
+  if (!may_start(now)) return;
   std::vector<std::string> arguments = {"internal-prober"};
-  if (!earlier_.empty()) arguments.insert(arguments.end(), {"--lost", render_lost(earlier_)});
+  if (const auto unproven = lost_.unproven(); !unproven.empty()) {
+    arguments.insert(arguments.end(), {"--lost", render_lost(unproven)});
+  }
   auto child = spawn_(arguments);
   if (!child) {
     next_start_ = now + delay_.after(Nanoseconds(0)) + std::chrono::seconds(1);
@@ -78,6 +81,11 @@ void ProberKeeper::order_pass(Nanoseconds now) {
   message.type = MessageType::start_pass;
   message.pass = ++pass_;
   message.may_act = may_act() ? 1 : 0;
+  message.may_read_hazards = unkillable() < settings_.max_lost_probers ? 1 : 0;
+  if (reads_hazards_ && message.may_read_hazards == 0) {
+    log_.error(std::to_string(unkillable()) + " processes could not be killed; what may hang a reader is not read");
+  }
+  reads_hazards_ = message.may_read_hazards != 0;
   if (!send_message(prober_.child.channel.get(), message)) return;
   prober_.state = State::passing;
   prober_.deadline = now + settings_.pass_deadline;
@@ -92,10 +100,10 @@ void ProberKeeper::take(Received received, Nanoseconds now) {
     case MessageType::ready:
       prober_.state = State::idle;
       prober_.deadline.reset();
-      earlier_left_ = message.lost_left;
-      if (earlier_left_ == 0) earlier_.clear();
       if (next_pass_ < now) next_pass_ = now;
       break;
+    case MessageType::lost_gone: lost_.forget(message.process); break;
+    case MessageType::left_behind: take_left_behind(std::move(received)); break;
     case MessageType::phase:
       prober_.phase = message.phase;
       if (message.max_ms > 0) {
@@ -115,6 +123,21 @@ void ProberKeeper::take(Received received, Nanoseconds now) {
   }
 }
 
+void ProberKeeper::take_left_behind(Received received) {
+  const ProcessId& reader = received.message.process;
+  log_.error("reader " + name_of(reader) + " does not die of SIGKILL and is left behind");
+  lost_.add_reader(reader, std::move(received.descriptor));
+}
+
+// Of a prober that goes: what it left behind still counts.
+void ProberKeeper::take_last_words(const Child& child) {
+  while (child.channel) {
+    auto received = receive_message(child.channel.get(), false);
+    if (!received || !*received) return;
+    if ((*received)->message.type == MessageType::left_behind) take_left_behind(std::move(**received));
+  }
+}
+
 void ProberKeeper::take_messages(Nanoseconds now) {
   while (prober_.child.running()) {
     auto received = receive_message(prober_.child.channel.get(), false);
@@ -125,6 +148,8 @@ void ProberKeeper::take_messages(Nanoseconds now) {
 
 void ProberKeeper::notice_death(Nanoseconds now) {
   if (!prober_.child.running()) return;
+  if (pollfd ended{prober_.child.pidfd.get(), POLLIN, 0}; poll(&ended, 1, 0) != 1) return;
+  take_messages(now);
   const std::string name = name_of(prober_.child);
   if (!reap_child(prober_.child)) return;
   blind_ = true;
@@ -146,14 +171,14 @@ void ProberKeeper::enforce_deadline(Nanoseconds now) {
 
 void ProberKeeper::bury_dying(Nanoseconds now) {
   for (auto dying = dying_.begin(); dying != dying_.end();) {
+    take_last_words(dying->child);
     if (reap_child(dying->child)) {
       dying = dying_.erase(dying);
     } else if (now - dying->killed >= kGrace && dying->signalled) {
       ++lost_total_;
       log_.error(name_of(dying->child) + " does not die of SIGKILL (phase '" + dying->phase + "') and is left behind");
-      lost_.push_back(std::move(dying->child));
+      lost_.add(std::move(dying->child));
       dying = dying_.erase(dying);
-      write_record();
     } else {
       if (!dying->signalled) dying->signalled = kill_child(dying->child).has_value();
       ++dying;
@@ -162,20 +187,9 @@ void ProberKeeper::bury_dying(Nanoseconds now) {
 }
 
 void ProberKeeper::bury_lost() {
-  const std::size_t before = lost_.size();
-  lost_.erase(std::remove_if(lost_.begin(), lost_.end(), [](Child& child) { return reap_child(child); }), lost_.end());
-  if (lost_.size() == before) return;
-  log_.info("a lost prober ended after all; " + std::to_string(lost_.size()) + " left");
-  write_record();
+  if (lost_.bury() == 0) return;
+  log_.info("a lost process ended after all; " + std::to_string(lost_.size()) + " left");
   if (at_cap_) next_start_ = Nanoseconds(0);
-}
-
-void ProberKeeper::write_record() {
-  std::vector<ProcessId> all = earlier_;
-  for (const Child& child : lost_) all.push_back(child.id);
-  if (const auto written = write_lost_probers(record_path_, all); !written) {
-    log_.error("the record of lost probers: " + written.error().message);
-  }
 }
 
 void ProberKeeper::turn(Nanoseconds now) {
@@ -204,7 +218,7 @@ void ProberKeeper::add_polls(std::vector<pollfd>& polls) const {
     polls.push_back({prober_.child.pidfd.get(), POLLIN, 0});
   }
   for (const Dying& dying : dying_) polls.push_back({dying.child.pidfd.get(), POLLIN, 0});
-  for (const Child& child : lost_) polls.push_back({child.pidfd.get(), POLLIN, 0});
+  lost_.add_polls(polls);
 }
 
 void ProberKeeper::begin_stop() {
@@ -222,17 +236,17 @@ void ProberKeeper::force_stop() {
 
 std::vector<std::string> ProberKeeper::abandon_all() {
   std::vector<std::string> names;
-  if (prober_.child.running()) lost_.push_back(std::move(prober_.child));
-  for (Dying& dying : dying_) lost_.push_back(std::move(dying.child));
+  if (prober_.child.running()) lost_.add(std::move(prober_.child));
+  for (Dying& dying : dying_) lost_.add(std::move(dying.child));
   dying_.clear();
-  for (const Child& child : lost_) names.push_back("unkillable " + name_of(child));
-  write_record();
+  lost_.bury();
+  for (const std::string& name : lost_.names()) names.push_back("unkillable " + name);
   return names;
 }
 
 void ProberKeeper::describe(SupervisorStatus& status) const {
   status.probers_lost = lost_total_;
-  status.lost_probers_left = static_cast<std::uint32_t>(lost_.size() + earlier_left_);
+  status.lost_probers_left = static_cast<std::uint32_t>(lost_.size());
   status.prober_blind = blind_ ? 1 : 0;
   status.at_cap = at_cap_ ? 1 : 0;
   status.prober = usage_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ProberKeeper: starts the prober, orders passes, holds it to the deadline of its phase, and replaces it. One that does
-// not die of SIGKILL within a second is abandoned: counted, recorded, and its successor goes on. Driven by the
-// supervisor's loop: it never waits. Must not: parse a report, start one more prober than the cap allows.
+// not die of SIGKILL within a second is abandoned: counted, recorded, and its successor goes on. With as many left as
+// the cap allows, also by earlier services, none is started, and one that runs reads no more what may hang a reader.
+// Driven by the supervisor's loop: it never waits. Must not: parse a report, start one more prober than the cap allows.
 #pragma once
 
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "daemon/channel.h"
 #include "daemon/log.h"
+#include "daemon/lost_processes.h"
 #include "daemon/restart_delay.h"
 #include "daemon/spawn.h"
 #include "model/settings.h"
@@ -46,12 +48,15 @@ class ProberKeeper {
   /// SIGKILL for whatever is left.
   void force_stop();
   [[nodiscard]] bool stopped() const { return !prober_.child.running() && dying_.empty(); }
-  /// Names what could not be ended: "unkillable prober 4711 (started at tick 123)"; records it.
+  /// Names what could not be ended, also by earlier services: "unkillable prober 4711 (started at tick 123)"; records
+  /// it.
   std::vector<std::string> abandon_all();
 
   /// Fills the fields of `status` that are about probers.
   void describe(SupervisorStatus& status) const;
   [[nodiscard]] bool reported() const { return reported_; }
+  /// No prober runs, since none may be started.
+  [[nodiscard]] bool at_cap() const { return at_cap_; }
 
  private:
   enum class State { starting, idle, passing };
@@ -70,28 +75,27 @@ class ProberKeeper {
   };
 
   void start(Nanoseconds now);
+  [[nodiscard]] bool may_start(Nanoseconds now);
   void order_pass(Nanoseconds now);
   void take_messages(Nanoseconds now);
   void take(Received received, Nanoseconds now);
+  void take_left_behind(Received received);
+  void take_last_words(const Child& child);
   void notice_death(Nanoseconds now);
   void enforce_deadline(Nanoseconds now);
   void bury_dying(Nanoseconds now);
   void bury_lost();
-  void write_record();
-  [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size() + earlier_left_; }
+  [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size(); }
   [[nodiscard]] bool may_act() const;
 
   Spawn spawn_;
   Logger& log_;
-  std::string record_path_;
   ProberKeeperEvents events_;
   Settings settings_;
   int seed_ = -1;
   Prober prober_;
-  std::vector<Dying> dying_;        ///< killed, not yet dead, not yet given up
-  std::vector<Child> lost_;         ///< given up
-  std::vector<ProcessId> earlier_;  ///< given up by earlier services
-  std::size_t earlier_left_ = 0;    ///< of them, how many the prober still found
+  std::vector<Dying> dying_;  ///< killed, not yet dead, not yet given up
+  LostProcesses lost_;        ///< given up
   std::uint64_t lost_total_ = 0;
   std::uint64_t pass_ = 0;
   Nanoseconds next_pass_{0};
@@ -100,6 +104,7 @@ class ProberKeeper {
   ProcessUsage usage_;
   bool blind_ = true;
   bool at_cap_ = false;
+  bool reads_hazards_ = true;
   bool reported_ = false;
   bool stopping_ = false;
 };

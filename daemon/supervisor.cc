@@ -147,9 +147,10 @@ Result<void> Supervisor::change_listeners(const std::vector<std::string>& addres
 }
 
 void Supervisor::tell_systemd() {
-  if (!told_ready_ && front_.alive() && prober_.reported()) {
+  // At the cap nothing will be reported, yet the service is there: it serves, and says so.
+  if (!told_ready_ && front_.alive() && (prober_.reported() || prober_.at_cap())) {
     told_ready_ = true;
-    sd_notify(0, "READY=1\nSTATUS=watching");
+    sd_notify(0, prober_.reported() ? "READY=1\nSTATUS=watching" : "READY=1\nSTATUS=blind: too many lost probers");
   }
   const Nanoseconds now = clock_.now().boottime;
   if (watchdog_interval_ == Nanoseconds(0) || now < next_watchdog_) return;

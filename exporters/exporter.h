@@ -28,9 +28,9 @@ struct ProcessUsage {
 /// What the supervisor tells the front with each hand-over, fixed size: it goes over the socket as it is.
 struct SupervisorStatus {
   std::uint64_t probers_lost = 0;       ///< total since the service started
-  std::uint32_t lost_probers_left = 0;  ///< of them, still there and unkillable
+  std::uint32_t lost_probers_left = 0;  ///< unkillable and still there: probers, readers, those of earlier services
   std::uint8_t prober_blind = 0;        ///< 1: no prober is running, or the running one has missed its deadline
-  std::uint8_t at_cap = 0;              ///< 1: so many were lost that no new one is started
+  std::uint8_t at_cap = 0;              ///< 1: so many are left that no new one is started
   Nanoseconds interval{0};
   ProcessUsage supervisor;
   ProcessUsage prober;

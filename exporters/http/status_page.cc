@@ -112,7 +112,7 @@ void add_blindness(std::string& page, const View& view, const Report& report) {
   }
   if (view.supervisor.lost_probers_left > 0) {
     page += "<p>" + std::to_string(view.supervisor.lost_probers_left) +
-            " probers could not be killed and were left behind.</p>\n";
+            " processes of defused could not be killed and were left behind.</p>\n";
   }
 }
 

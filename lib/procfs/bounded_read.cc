@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,16 +58,25 @@ void answer(const Beneath& root, const BoundedRequest& request, int out) {
   if (!write_all(out, &header, sizeof header) || !write_all(out, text.data(), text.size())) _exit(1);
 }
 
+void close_from_to(unsigned first, unsigned last) {
+  if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+  // Before Linux 5.9. Numbers are given from below, and few of them: a limit of a billion need not be counted through.
+  constexpr rlim_t kMost = 65'536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > kMost) limit.rlim_cur = kMost;
+  for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
+}
+
 [[noreturn]] void run_child(const Beneath& root, const std::vector<BoundedRequest>& requests, std::size_t first,
                             int out, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(0);
   // All but the two: a child that is left behind must not keep a channel, a lock or a log open.
-  const int low = std::min(out, root.fd());
-  const int high = std::max(out, root.fd());
-  if (low > 0) close_range(0, static_cast<unsigned>(low) - 1, 0);
-  if (high > low + 1) close_range(static_cast<unsigned>(low) + 1, static_cast<unsigned>(high) - 1, 0);
-  close_range(static_cast<unsigned>(high) + 1, ~0U, 0);
+  const auto low = static_cast<unsigned>(std::min(out, root.fd()));
+  const auto high = static_cast<unsigned>(std::max(out, root.fd()));
+  if (low > 0) close_from_to(0, low - 1);
+  close_from_to(low + 1, high - 1);
+  close_from_to(high + 1, ~0U);
   for (std::size_t i = first; i < requests.size(); ++i) answer(root, requests[i], out);
   _exit(0);
 }
@@ -119,8 +130,9 @@ BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>
   out.results.reserve(requests.size());
   const Stopwatch watch;
   while (out.results.size() < requests.size()) {
-    if (watch.elapsed() >= total) {
-      out.results.emplace_back(fail(ErrorKind::timeout, "reading " + requests[out.results.size()].path + ": budget"));
+    if (out.left_behind || watch.elapsed() >= total) {
+      const char* why = out.left_behind ? ": an earlier read cannot be ended" : ": budget";
+      out.results.emplace_back(fail(ErrorKind::timeout, "reading " + requests[out.results.size()].path + why));
       continue;
     }
     std::array<int, 2> ends{};
@@ -147,9 +159,20 @@ BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>
       out.results.emplace_back(fail(ErrorKind::timeout, "reading " + requests[out.results.size()].path));
       break;
     }
-    if (!end_child(child)) ++out.left_behind;
+    if (!end_child(child)) out.left_behind = child;
   }
   return out;
+}
+
+std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
+                                                const std::vector<BoundedRequest>& requests) {
+  if (requests.empty()) return {};
+  if (!limits.hazards) {
+    return std::vector<Result<std::string>>(requests.size(), fail(ErrorKind::timeout, "too many readers are stuck"));
+  }
+  BoundedReads reads = read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget);
+  if (reads.left_behind && limits.left_behind) limits.left_behind(*reads.left_behind);
+  return std::move(reads.results);
 }
 
 }  // namespace defused

@@ -31,8 +31,8 @@ class LinkScan {
     std::vector<BoundedRequest> requests;
     requests.reserve(batch.size());
     for (const LinkCandidate* candidate : batch) requests.push_back({candidate->path, true});
-    const BoundedReads reads = read_bounded(proc_.files(), requests, limits_.hazard_timeout, limits_.hazard_budget);
-    for (std::size_t i = 0; i < batch.size(); ++i) take(*batch[i], reads.results[i]);
+    const auto results = read_hazardous(proc_, limits_, requests);
+    for (std::size_t i = 0; i < batch.size(); ++i) take(*batch[i], results[i]);
   }
 
   [[nodiscard]] bool is_internal_mount(int mount_id) const { return internal_.count(mount_id) > 0; }

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct ReadLimits {
   Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
   Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
   Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass
+  bool hazards = true;  // false: files that may block a reader are not read; each is a gap of kind timeout
+  std::function<void(pid_t reader)> left_behind = {};  // told of each reader that cannot be ended; may be empty
 };
 
 /// Ours, so neither users nor viewers: this process, its parent (supervisor or command) and the parent's other

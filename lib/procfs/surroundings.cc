@@ -288,12 +288,10 @@ class SurroundingsReader {
     };
     for (const FileUser& user : out_.users) ask(user.id.pid);
     for (const DeviceHolder& holder : out_.holders) ask(holder.pid);
-    if (!requests.empty()) {
-      const BoundedReads reads = read_bounded(proc_.files(), requests, limits_.hazard_timeout, limits_.hazard_budget);
-      for (std::size_t i = 0; i < pids.size(); ++i) {
-        const auto stat = reads.results[i] ? parse_stat(*reads.results[i]) : Result<StatFields>(Failure(Error{}));
-        if (stat) starts[pids[i]] = stat->start_ticks;
-      }
+    const auto results = read_hazardous(proc_, limits_, requests);
+    for (std::size_t i = 0; i < pids.size(); ++i) {
+      const auto stat = results[i] ? parse_stat(*results[i]) : Result<StatFields>(Failure(Error{}));
+      if (stat) starts[pids[i]] = stat->start_ticks;
     }
     for (FileUser& user : out_.users) user.id.start_ticks = starts[user.id.pid];
     for (DeviceHolder& holder : out_.holders) holder.start_ticks = starts[holder.pid];

@@ -284,13 +284,8 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
       owner.push_back(i);
     }
   }
-  if (!requests.empty()) {
-    const BoundedReads reads = read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget);
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      take_hazard(requests[i], reads.results[i], snapshot.suspects[owner[i]]);
-    }
-    if (reads.left_behind > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += reads.left_behind;
-  }
+  const auto results = read_hazardous(proc, limits, requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) take_hazard(requests[i], results[i], snapshot.suspects[owner[i]]);
   for (const ProcessSample& sample : snapshot.suspects) {
     merge(sample.gaps, snapshot.gaps);
     for (const ThreadSample& thread : sample.threads) merge(thread.gaps, snapshot.gaps);

@@ -79,7 +79,8 @@ def parse_metrics(text):
 class Daemon:
     """`defused run` on a free port of 127.0.0.1, with state below a temporary directory."""
 
-    def __init__(self, wrapper=(), directory=None, **settings):
+    def __init__(self, wrapper=(), directory=None, expect_ready=True, **settings):
+        self.expect_ready = expect_ready
         self.owns_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="defused-test-")
         self.config = os.path.join(self.directory, "defused.json")
@@ -104,7 +105,8 @@ class Daemon:
     def __enter__(self):
         try:
             self.address = wait_until(self._find_address, 15, f"the daemon's address in its log:\n{self.log()}")
-            wait_until(lambda: self.get("/-/ready")[0] == 200, 15, "ready")
+            page = "/-/ready" if self.expect_ready else "/-/healthy"
+            wait_until(lambda: self.get(page)[0] == 200, 15, page)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -157,9 +159,10 @@ class Daemon:
             return pid
         return next(iter(children_of(pid)), pid)
 
-    def child(self, comm, besides=None):
-        """PID of the prober or the front, by its name, other than `besides`; None while there is none."""
+    def child(self, comm, besides=()):
+        """PID of the prober or the front, by its name, not among `besides`; None while there is none."""
+        besides = (besides,) if isinstance(besides, int) else besides
         for pid in children_of(self.supervisor()):
-            if pid != besides and read_text(f"/proc/{pid}/comm").strip() == comm:
+            if pid not in besides and read_text(f"/proc/{pid}/comm").strip() == comm:
                 return pid
         return None

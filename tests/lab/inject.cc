@@ -20,7 +20,7 @@ namespace {
 
 constexpr unsigned long kBelowStack = 4096;  // well below the red zone
 
-InjectResult failed(const std::string& what) { return {true, what + ": " + std::strerror(errno), std::nullopt}; }
+InjectResult failed(const std::string& what) { return {true, what + ": " + std::strerror(errno), std::nullopt, 0}; }
 
 bool copy(pid_t pid, unsigned long address, void* ours, std::size_t size, bool write) {
   iovec local{ours, size};
@@ -63,7 +63,7 @@ InjectResult run(pid_t pid, const std::string& path, bool wait) {
   unsigned short instruction = 0;
   constexpr unsigned short kSyscall = 0x050f;
   if (!copy(pid, saved.rip - 2, &instruction, sizeof instruction, false) || instruction != kSyscall) {
-    return {true, "the process was not inside a system call; try again", std::nullopt};
+    return {true, "the process was not inside a system call; try again", std::nullopt, 0};
   }
   std::string text(path.c_str(), path.size() + 1);
   const unsigned long address = saved.rsp - kBelowStack;
@@ -76,7 +76,7 @@ InjectResult run(pid_t pid, const std::string& path, bool wait) {
   regs.rsi = address;
   regs.rdx = O_RDONLY | O_CLOEXEC;
   if (ptrace(PTRACE_SETREGS, pid, nullptr, &regs) < 0) return failed("writing registers");
-  if (!wait) return {};
+  if (!wait) return {true, "", std::nullopt, pid};
   for (int stop = 0; stop < 2; ++stop) {  // the entry and the exit of the call
     if (ptrace(PTRACE_SYSCALL, pid, nullptr, nullptr) < 0) return failed("letting it run");
     if (!wait_for_stop(pid)) return failed("waiting for the call to end");
@@ -85,7 +85,7 @@ InjectResult run(pid_t pid, const std::string& path, bool wait) {
   const long result = static_cast<long>(regs.rax);
   restart_interrupted(saved);
   if (ptrace(PTRACE_SETREGS, pid, nullptr, &saved) < 0) return failed("restoring registers");
-  return {true, "", result};
+  return {true, "", result, pid};
 }
 
 }  // namespace
@@ -102,9 +102,12 @@ InjectResult inject_open(pid_t pid, const std::string& path, bool wait) {
   return result;
 }
 
+InjectResult let_go_into_open(pid_t pid, const std::string& path) { return run(pid, path, false); }
+
 #else
 
-InjectResult inject_open(pid_t, const std::string&, bool) { return {false, "only on x86-64", std::nullopt}; }
+InjectResult inject_open(pid_t, const std::string&, bool) { return {false, "only on x86-64", std::nullopt, 0}; }
+InjectResult let_go_into_open(pid_t, const std::string&) { return {false, "only on x86-64", std::nullopt, 0}; }
 
 #endif
 

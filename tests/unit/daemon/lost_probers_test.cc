@@ -29,17 +29,24 @@ TEST_CASE("what is written is read") {
   const Directory directory;
   const std::string path = directory.path + "/lost-probers";
   CHECK(read_lost_probers(path)->empty());
-  const std::vector<ProcessId> lost = {{17, 4711}, {18, 4720}};
+  const std::vector<LostProber> lost = {{{17, 4711}, 12345678901}, {{18, 4720}, 0}};
   REQUIRE(write_lost_probers(path, lost));
   CHECK(*read_lost_probers(path) == lost);
   REQUIRE(write_lost_probers(path, {}));
   CHECK(read_lost_probers(path)->empty());
 }
 
+TEST_CASE("a record of an older version has no inode") {
+  const Directory directory;
+  const std::string path = directory.path + "/lost-probers";
+  std::ofstream(path) << "17 4711\n";
+  CHECK(*read_lost_probers(path) == std::vector<LostProber>{{{17, 4711}, 0}});
+}
+
 TEST_CASE("a record that is none is an error, not a guess") {
   const Directory directory;
   const std::string path = directory.path + "/lost-probers";
-  for (const char* text : {"x 1\n", "17\n", "17 x\n", "\x01\xff"}) {
+  for (const char* text : {"x 1\n", "17\n", "17 x\n", "17 1 x\n", "17 1 2 3\n", "\x01\xff"}) {
     std::ofstream(path) << text;
     CHECK(read_lost_probers(path).error().kind == ErrorKind::malformed);
   }

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,11 +15,13 @@
 #include <cstring>
 #include <filesystem>
 
+#include "daemon/lost_probers.h"
+
 using namespace defused;
 
 namespace {
 
-enum class Behaviour { good, hangs_in_pass, dies_in_pass, never_ready };
+enum class Behaviour { good, hangs_in_pass, dies_in_pass, never_ready, leaves_reader };
 
 void send_phase(int channel, std::uint64_t pass, std::uint64_t max_ms, const char* name) {
   Message message;
@@ -26,6 +30,44 @@ void send_phase(int channel, std::uint64_t pass, std::uint64_t max_ms, const cha
   message.max_ms = max_ms;
   std::strcpy(message.phase, name);
   [[maybe_unused]] const auto sent = send_message(channel, message);
+}
+
+pid_t fork_sleeper() {
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  while (true) pause();
+}
+
+UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+
+std::uint64_t inode_of(const UniqueFd& pidfd) {
+  struct stat status {};
+  REQUIRE(fstat(pidfd.get(), &status) == 0);
+  return status.st_ino;
+}
+
+// A child that stands for one which cannot be killed, until end().
+class Sleeper {
+ public:
+  Sleeper() : pid(fork_sleeper()) {}
+  ~Sleeper() { end(); }
+  Sleeper(const Sleeper&) = delete;
+  Sleeper& operator=(const Sleeper&) = delete;
+  void end() {
+    if (pid <= 0) return;
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    pid = -1;
+  }
+  pid_t pid;
+};
+
+void send_reader(int channel, pid_t reader) {
+  Message message;
+  message.type = MessageType::left_behind;
+  message.process = {reader, 1};
+  [[maybe_unused]] const auto sent = send_message(channel, message, open_pidfd(reader).get());
 }
 
 [[noreturn]] void behave(int channel, Behaviour behaviour) {
@@ -40,11 +82,12 @@ void send_phase(int channel, std::uint64_t pass, std::uint64_t max_ms, const cha
     }
     if (order.type != MessageType::start_pass) continue;
     if (behaviour == Behaviour::dies_in_pass) _exit(1);
+    if (behaviour == Behaviour::leaves_reader && order.pass == 1) send_reader(channel, fork_sleeper());
     send_phase(channel, order.pass, 100, "walk");
     if (behaviour == Behaviour::hangs_in_pass) {
       while (true) pause();
     }
-    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.pass)});
+    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.may_read_hazards)});
     Message message;
     message.type = MessageType::report;
     message.pass = order.pass;
@@ -70,11 +113,9 @@ Result<Child> fork_child(Behaviour behaviour) {
 
 class Keeping {
  public:
-  explicit Keeping(std::vector<Behaviour> behaviours) : behaviours_(std::move(behaviours)) {
-    Settings settings;
-    settings.interval = 50ms;
-    settings.pass_deadline = 300ms;
-    keeper.set_settings(settings);
+  explicit Keeping(std::vector<Behaviour> behaviours, std::vector<LostProber> recorded = {}, std::uint32_t cap = 8)
+      : recorded_(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
+    set_cap(cap);
   }
   ~Keeping() {
     keeper.begin_stop();
@@ -84,6 +125,19 @@ class Keeping {
   }
   Keeping(const Keeping&) = delete;
   Keeping& operator=(const Keeping&) = delete;
+
+  void set_cap(std::uint32_t cap) {
+    Settings settings;
+    settings.interval = 50ms;
+    settings.pass_deadline = 300ms;
+    settings.max_lost_probers = cap;
+    keeper.set_settings(settings);
+  }
+
+  void turn_for(Nanoseconds time) {
+    const Nanoseconds end = clock.now().boottime + time;
+    until([&] { return clock.now().boottime > end; });
+  }
 
   // Turns the loop until `done`; false after five seconds.
   template <typename Predicate>
@@ -112,17 +166,23 @@ class Keeping {
   }
 
   std::string directory = make_directory();
+  std::string record = directory + "/lost-probers";
   SystemClock clock;
   LogSettings quiet{LogFormat::text, LogLevel::error};
   Logger log{quiet, "test"};
   int reports = 0;
+  bool reads_hazards = true;  // the last prober that reported
+  Result<void> recorded_;     // before the keeper reads it
   std::vector<std::vector<std::string>> spawned;
   ProberKeeper keeper{[this](const std::vector<std::string>& arguments) {
                         const std::size_t index = std::min(spawned.size(), behaviours_.size() - 1);
                         spawned.push_back(arguments);
                         return fork_child(behaviours_[index]);
                       },
-                      log, directory + "/lost-probers", ProberKeeperEvents{[this](UniqueFd) { ++reports; }}};
+                      log, record, ProberKeeperEvents{[this](UniqueFd memfd) {
+                        ++reports;
+                        reads_hazards = read_memfd(memfd.get())->front() != 0;
+                      }}};
 
  private:
   std::vector<Behaviour> behaviours_;
@@ -165,4 +225,81 @@ TEST_CASE("a stop is obeyed") {
   keeping.keeper.begin_stop();
   CHECK(keeping.until([&] { return keeping.keeper.stopped(); }));
   CHECK(keeping.keeper.abandon_all().empty());
+}
+
+TEST_CASE("the cap holds at a new start, and ends when one of those left ends") {
+  Sleeper sleeper;
+  const std::uint64_t inode = inode_of(open_pidfd(sleeper.pid));
+  const bool unique = inode != inode_of(open_pidfd(getpid()));
+  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, unique ? inode : 0}}, 1);
+  keeping.turn_for(200ms);
+  CHECK(keeping.spawned.empty());
+  CHECK(keeping.status().at_cap == 1);
+  CHECK(keeping.status().lost_probers_left == 1);
+  CHECK(keeping.status().prober_blind == 1);
+  const Nanoseconds begin = keeping.clock.now().boottime;
+  sleeper.end();
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.clock.now().boottime - begin < 1s);
+  CHECK(keeping.status().at_cap == 0);
+  CHECK(keeping.status().lost_probers_left == 0);
+  CHECK(read_lost_probers(keeping.record)->empty());
+}
+
+TEST_CASE("a recorded number that is another process by now does not count") {
+  const Sleeper sleeper;
+  const std::uint64_t inode = inode_of(open_pidfd(sleeper.pid));
+  if (inode == inode_of(open_pidfd(getpid()))) return;  // before Linux 6.9 nobody can tell
+  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, inode + 1}}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.status().lost_probers_left == 0);
+}
+
+TEST_CASE("a number that nobody has does not count") {
+  Sleeper sleeper;
+  const ProcessId id{sleeper.pid, 1};
+  sleeper.end();
+  Keeping keeping({Behaviour::good}, {{id, 0}}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.spawned.front() == std::vector<std::string>{"internal-prober"});
+}
+
+TEST_CASE("what was recorded without inode counts until a prober knows better") {
+  const Sleeper sleeper;
+  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 77}, 0}}, 2);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.status().lost_probers_left == 1);
+  CHECK(keeping.spawned.front() ==
+        std::vector<std::string>{"internal-prober", "--lost", std::to_string(sleeper.pid) + ":77"});
+  Logger& log = keeping.log;
+  LostProcesses lost(keeping.record, log);
+  lost.forget({sleeper.pid, 78});
+  CHECK(lost.size() == 1);
+  lost.forget({sleeper.pid, 77});
+  CHECK(lost.size() == 0);
+  CHECK(read_lost_probers(keeping.record)->empty());
+}
+
+TEST_CASE("a higher cap starts a prober at once") {
+  const Sleeper sleeper;
+  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, 0}}, 1);
+  keeping.turn_for(100ms);
+  CHECK(keeping.spawned.empty());
+  keeping.set_cap(2);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+}
+
+TEST_CASE("a reader left behind counts, and at the cap the prober is told to read no more of what hangs") {
+  Keeping keeping({Behaviour::leaves_reader}, {}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 3; }));
+  CHECK(keeping.spawned.size() == 1);
+  CHECK(keeping.status().lost_probers_left == 1);
+  CHECK(keeping.status().probers_lost == 0);
+  CHECK(keeping.status().at_cap == 0);
+  CHECK_FALSE(keeping.reads_hazards);
+  const auto recorded = read_lost_probers(keeping.record);
+  REQUIRE(recorded->size() == 1);
+  kill(recorded->front().id.pid, SIGKILL);
+  REQUIRE(keeping.until([&] { return keeping.reads_hazards; }));
+  CHECK(keeping.status().lost_probers_left == 0);
 }

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "procfs/bounded_read.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 
@@ -48,9 +55,83 @@ TEST_CASE("a file that hangs costs its time-out and nothing else") {
   CHECK(reads.results[1].error().kind == ErrorKind::timeout);
   CHECK(reads.results[2].value() == "pid:[17]");
   CHECK(reads.results[3].error().kind == ErrorKind::gone);
-  CHECK(reads.left_behind == 0);
+  CHECK_FALSE(reads.left_behind);
   CHECK(waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
   CHECK(errno == ECHILD);
+}
+
+namespace {
+
+// From here on close_range does not exist for this process and its children, as before Linux 5.9.
+bool forbid_close_range() {
+  std::array<sock_filter, 4> code = {{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_close_range},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  }};
+  const sock_fprog program{code.size(), code.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+         syscall(SYS_close_range, 1000, 1000, 0) < 0 && errno == ENOSYS;
+}
+
+// The children of `pid`, of its only thread.
+std::vector<pid_t> children_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
+  std::vector<pid_t> found;
+  for (pid_t child = 0; file >> child;) found.push_back(child);
+  return found;
+}
+
+std::size_t count_descriptors(pid_t pid) {
+  std::error_code gone;
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", gone);
+  return gone ? 0 : static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+// How many descriptors the child that reads holds while it hangs.
+std::size_t held_while_hanging(bool with_close_range) {
+  const Tree tree;
+  const auto root = Beneath::open_root(tree.path);
+  REQUIRE(root);
+  const pid_t reader = fork();
+  if (reader == 0) {
+    if (!with_close_range && !forbid_close_range()) _exit(77);
+    const UniqueFd held(dup(0));  // one more to be closed
+    read_bounded(*root, {{"hangs", false}}, milliseconds(1000), milliseconds(1000));
+    _exit(0);
+  }
+  std::size_t least = 1000;
+  int status = 0;
+  while (waitpid(reader, &status, WNOHANG) == 0) {
+    for (const pid_t child : children_of(reader)) {
+      const std::size_t count = count_descriptors(child);
+      if (count > 0) least = std::min(least, count);
+    }
+    poll(nullptr, 0, 5);
+  }
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  return least;
+}
+
+}  // namespace
+
+TEST_CASE("the child that reads holds nothing but the root and its pipe") { CHECK(held_while_hanging(true) == 2); }
+
+TEST_CASE("so it is on a kernel without close_range") { CHECK(held_while_hanging(false) == 2); }
+
+TEST_CASE("where hazards are not allowed nothing is read and each is a timeout") {
+  const Tree tree;
+  const auto proc = ProcRoot::open(tree.path);
+  REQUIRE(proc);
+  ReadLimits limits;
+  CHECK(read_hazardous(*proc, limits, {{"good", false}}).front().value() == "text");
+  limits.hazards = false;
+  const auto results = read_hazardous(*proc, limits, {{"good", false}, {"link", true}});
+  REQUIRE(results.size() == 2);
+  for (const auto& result : results) CHECK(result.error().kind == ErrorKind::timeout);
+  CHECK(read_hazardous(*proc, limits, {}).empty());
 }
 
 TEST_CASE("the total is a bound for all of them") {

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ambush.h"
+
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "daemon/channel.h"
+
+namespace lab {
+
+namespace {
+
+constexpr int kSyscallStop = SIGTRAP | 0x80;
+
+bool read_there(pid_t pid, const void* address, void* ours, std::size_t size) {
+  iovec local{ours, size};
+  iovec remote{const_cast<void*>(address), size};  // NOLINT(cppcoreguidelines-pro-type-const-cast): only read
+  return process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
+}
+
+const void* pointer(unsigned long value) {
+  return reinterpret_cast<const void*>(value);  // NOLINT(performance-no-int-to-ptr): an address over there
+}
+
+// The message that the process is about to send with sendmsg(_, `packet`, _).
+std::optional<defused::Message> read_message(pid_t pid, unsigned long packet) {
+  msghdr header{};
+  iovec part{};
+  defused::Message message;
+  if (!read_there(pid, pointer(packet), &header, sizeof header) || header.msg_iovlen != 1) return std::nullopt;
+  if (!read_there(pid, header.msg_iov, &part, sizeof part) || part.iov_len != sizeof message) return std::nullopt;
+  if (!read_there(pid, part.iov_base, &message, sizeof message)) return std::nullopt;
+  return message;
+}
+
+class Waiting {
+ public:
+  Waiting(pid_t pid, const std::string& path, const Ambush& ambush) : pid_(pid), path_(path), ambush_(ambush) {}
+
+  InjectResult run() {
+    const long options = ambush_.of_child ? PTRACE_O_TRACEFORK : PTRACE_O_TRACESYSGOOD;
+    if (ptrace(PTRACE_SEIZE, pid_, nullptr, options) < 0) return failed("attaching");
+    if (!ambush_.of_child && ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr) < 0) return failed("stopping it");
+    std::printf("waiting\n");
+    std::fflush(stdout);
+    if (ambush_.of_child && !follow_fork(PTRACE_CONT)) return failed("waiting for a child");
+    const auto is_wanted = [this](const __ptrace_syscall_info& call) { return is_announced(call); };
+    if (!run_to(is_wanted)) return failed("waiting for the phase");
+    if (ambush_.of_reader && !wait_for_reader()) return failed("waiting for a reader");
+    InjectResult result = let_go_into_open(pid_, path_);
+    ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+    return result;
+  }
+
+ private:
+  [[nodiscard]] InjectResult failed(const char* what) const {
+    const std::string phase = last_ ? last_->phase : "none";
+    return {true, std::string(what) + ": " + std::strerror(errno) + " (last phase: " + phase + ")", std::nullopt, 0};
+  }
+
+  // The next stop of pid_; false at its end, and when time is up (SIGALRM).
+  bool wait_for_stop(int& status) const {
+    if (waitpid(pid_, &status, __WALL) != pid_) return false;
+    errno = ESRCH;
+    return WIFSTOPPED(status);
+  }
+
+  // Lets it go on from a stop that is not what is waited for.
+  bool go_on(int status, __ptrace_request how) const {
+    const int signal = WSTOPSIG(status);
+    const int event = status >> 16;
+    const bool is_group_stop = event == PTRACE_EVENT_STOP && signal != SIGTRAP;
+    if (is_group_stop) return ptrace(PTRACE_LISTEN, pid_, nullptr, nullptr) == 0;
+    const bool is_delivery = event == 0 && signal != kSyscallStop;
+    return ptrace(how, pid_, nullptr, is_delivery ? static_cast<long>(signal) : 0L) == 0;
+  }
+
+  // To the end of a system call that `is_wanted` (asked at its beginning and its end).
+  template <typename Predicate>
+  bool run_to(Predicate is_wanted) {
+    int status = 0;
+    while (wait_for_stop(status)) {
+      if (WSTOPSIG(status) == kSyscallStop) {
+        __ptrace_syscall_info call{};
+        if (ptrace(PTRACE_GET_SYSCALL_INFO, pid_, sizeof call, &call) < 0) return false;
+        if (call.op == PTRACE_SYSCALL_INFO_ENTRY) number_ = static_cast<long>(call.entry.nr);
+        if (is_wanted(call)) return true;
+      }
+      if (!go_on(status, PTRACE_SYSCALL)) return false;
+    }
+    return false;
+  }
+
+  bool is_announced(const __ptrace_syscall_info& call) {
+    const bool begins = call.op == PTRACE_SYSCALL_INFO_ENTRY;
+    if (ambush_.phase == "start") return !begins && number_ == SYS_recvmsg && call.exit.rval > 0;
+    if (begins && number_ == SYS_sendmsg) {
+      const auto message = read_message(pid_, call.entry.args[1]);
+      if (!message || message->type != defused::MessageType::phase) return false;
+      last_ = message;
+      if (ambush_.phase == message->phase) ++seen_;
+      return false;
+    }
+    return !begins && number_ == SYS_sendmsg && seen_ == ambush_.nth;
+  }
+
+  // Lets pid_ go once it has forked, and goes on with its child.
+  bool follow_fork(__ptrace_request how) {
+    int status = 0;
+    while (wait_for_stop(status)) {
+      if (status >> 16 == PTRACE_EVENT_FORK) {
+        unsigned long child = 0;
+        if (ptrace(PTRACE_GETEVENTMSG, pid_, nullptr, &child) < 0) return false;
+        ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+        pid_ = static_cast<pid_t>(child);
+        return wait_for_stop(status) && ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACESYSGOOD) == 0 &&
+               ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) == 0;
+      }
+      if (!go_on(status, how)) return false;
+    }
+    return false;
+  }
+
+  bool wait_for_reader() {
+    if (ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACEFORK) < 0) return false;
+    if (ptrace(PTRACE_CONT, pid_, nullptr, nullptr) < 0 || !follow_fork(PTRACE_CONT)) return false;
+    return run_to([this](const __ptrace_syscall_info& call) {
+      return call.op == PTRACE_SYSCALL_INFO_EXIT && number_ == SYS_openat2;
+    });
+  }
+
+  pid_t pid_;
+  const std::string& path_;
+  const Ambush& ambush_;
+  long number_ = -1;
+  unsigned seen_ = 0;
+  std::optional<defused::Message> last_;
+};
+
+}  // namespace
+
+InjectResult inject_open_in_phase(pid_t pid, const std::string& path, const Ambush& ambush) {
+  struct sigaction interrupt {};
+  interrupt.sa_handler = [](int) {};
+  sigaction(SIGALRM, &interrupt, nullptr);
+  alarm(ambush.seconds);
+  return Waiting(pid, path, ambush).run();
+}
+
+}  // namespace lab
