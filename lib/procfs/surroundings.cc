@@ -124,12 +124,19 @@ class SurroundingsReader {
   void note(const char* file, const Error& error, bool& complete) {
     if (error.kind == ErrorKind::gone) return;
     add_gap(snapshot_.gaps, file, error.kind);
+    add_gap_process(out_.gap_processes, {file, error.kind}, {current_, name_of(current_)});
     complete = false;
+  }
+
+  [[nodiscard]] std::string name_of(pid_t pid) const {
+    const auto found = std::find_if(bases_.begin(), bases_.end(), [&](const auto& it) { return it.first->pid == pid; });
+    return found == bases_.end() ? std::string() : found->first->name;
   }
 
   // A thread may have entered or made a mount namespace of its own.
   void read_thread_views(const ProcessBrief& process, const std::string& base) {
     if (process.threads <= 1) return;
+    current_ = process.pid;
     const std::string task = std::to_string(process.pid) + "/task";
     bool truncated = false;
     const auto tids = proc_.files().list(task, limits_.max_threads, truncated);
@@ -144,6 +151,7 @@ class SurroundingsReader {
   }
 
   void read_view(pid_t pid, const std::string& base) {
+    current_ = pid;
     constexpr std::size_t kFirstLine = 64;  // "22 27 0:21 /": the two ids are within
     const auto head = proc_.files().read_file(base + "mountinfo", kFirstLine);
     if (!head) {
@@ -201,6 +209,7 @@ class SurroundingsReader {
   }
 
   void read_process_descriptors(const ProcessBrief& process, const std::string& base) {
+    current_ = process.pid;
     bool complete = true;
     FileUser user;
     user.id.pid = process.pid;
@@ -339,6 +348,7 @@ class SurroundingsReader {
   const Clock& clock_;
   Snapshot& snapshot_;
   Nanoseconds start_;
+  pid_t current_ = 0;  // whose files are being read: for the gaps
   Surroundings out_;
   std::vector<std::pair<const ProcessBrief*, std::string>> bases_;
   std::deque<ProcessBrief> newcomers_;
