@@ -276,7 +276,7 @@ std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) c
   return decide(findings, settings_.policy, memory_.ledger, restraints, clock_.now());
 }
 
-PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_}; }
+PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_, std::nullopt}; }
 
 PassResult Cycle::run(bool may_act, bool may_read_hazards) {
   snapshot_ = Snapshot{};
@@ -310,10 +310,16 @@ PassResult Cycle::run(bool may_act, bool may_read_hazards) {
   if ((!file_reader_ || !wait_reader_) && !sources_.capture) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
+  report.gap_processes = snapshot_.gap_processes;
+  if (snapshot_.surroundings) {
+    for (const auto& [what, processes] : snapshot_.surroundings->gap_processes) {
+      for (const NamedProcess& process : processes) add_gap_process(report.gap_processes, what, process);
+    }
+  }
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
-  tell_changes(report, memory_.history, detection.history, memory_.counters, events_.changed);
+  tell_changes(report, memory_.log, memory_.counters, events_.changed);
   memory_.history = std::move(detection.history);
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);

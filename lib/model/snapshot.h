@@ -27,6 +27,26 @@ using Gaps = std::map<std::pair<std::string, ErrorKind>, std::uint64_t>;
 
 inline void add_gap(Gaps& gaps, std::string file, ErrorKind kind) { ++gaps[{std::move(file), kind}]; }
 
+/// A process as a list for people names it.
+struct NamedProcess {
+  pid_t pid = 0;
+  std::string comm;
+  friend bool operator==(const NamedProcess&, const NamedProcess&) = default;
+};
+
+/// Which processes gaps are about: the first kMaxGapProcesses distinct ones for each file and kind.
+using GapProcesses = std::map<std::pair<std::string, ErrorKind>, std::vector<NamedProcess>>;
+inline constexpr std::size_t kMaxGapProcesses = 8;
+
+inline void add_gap_process(GapProcesses& gaps, const std::pair<std::string, ErrorKind>& what,
+                            const NamedProcess& process) {
+  std::vector<NamedProcess>& named = gaps[what];
+  for (const NamedProcess& known : named) {
+    if (known.pid == process.pid) return;
+  }
+  if (named.size() < kMaxGapProcesses) named.push_back(process);
+}
+
 /// The few fields of a `status` that the walk over all processes keeps, and the only file it reads.
 struct ProcessBrief {
   pid_t pid = 0;            ///< thread-group leader, host PID namespace
@@ -112,6 +132,7 @@ struct ProcessSample {
   ProcessBrief brief;
   std::optional<NamespaceId> pid_namespace;
   std::vector<ThreadSample> threads;
+  bool asked = false;                     ///< somebody asked about it: looked at though nothing says that it is dying
   bool below_dying = false;               ///< in the tree of an init that is exiting or was killed, or that init itself
   bool threads_complete = true;           ///< false: the cap on threads bit or task/ could not be listed
   std::vector<std::string> cgroup_paths;  ///< of the leader: v2 ("0::") first, then v1, without "/" ones
@@ -178,6 +199,7 @@ struct Surroundings {
   bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;
   bool viewers_complete = true;
+  GapProcesses gap_processes;  ///< whose files could not be read
 };
 
 /// What does not change while the host runs, and the two knobs of fs.fuse.
@@ -205,6 +227,7 @@ struct Snapshot {
   std::optional<Surroundings> surroundings;
   std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
   Gaps gaps;                       ///< of the whole pass, those of suspects included
+  GapProcesses gap_processes;      ///< of suspects; those of the index are in `surroundings`
 
   /// Every process was seen: no `status` of one that still is there failed to be read.
   [[nodiscard]] bool processes_complete() const {

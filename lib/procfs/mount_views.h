@@ -2,6 +2,7 @@
 // Collecting the distinct mount tables of a host. Private to lib/procfs.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -11,9 +12,15 @@
 
 namespace defused {
 
+/// A living process that is not ours: it may hold, use or see a connection.
+bool is_candidate(const ProcessBrief& process, const OwnProcesses& own);
+
 class MountViews {
  public:
-  MountViews(const ProcRoot& proc, const ReadLimits& limits, Gaps& gaps) : proc_(proc), limits_(limits), gaps_(gaps) {}
+  /// `missed` is told of each table that could not be read, or not in full.
+  using Missed = std::function<void(pid_t pid, const Error& error)>;
+  MountViews(const ProcRoot& proc, const ReadLimits& limits, Missed missed)
+      : proc_(proc), limits_(limits), missed_(std::move(missed)) {}
 
   enum class Look {
     seen,     ///< its table is among the views now
@@ -33,12 +40,12 @@ class MountViews {
   std::vector<Viewer> take() { return std::move(views_); }
 
  private:
-  Look note(const Error& error);
-  Look read_table(const std::string& base, std::pair<int, int> key);
+  Look note(pid_t pid, const Error& error);
+  Look read_table(pid_t pid, const std::string& base, std::pair<int, int> key);
 
   const ProcRoot& proc_;
   const ReadLimits& limits_;
-  Gaps& gaps_;
+  Missed missed_;
   std::vector<Viewer> views_;
   std::map<std::pair<int, int>, std::size_t> by_first_mount_;
   std::size_t last_ = 0;

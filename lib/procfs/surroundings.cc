@@ -24,13 +24,6 @@ namespace {
 // Room for a thousand locks, which stand before the line that counts (parse_fdinfo).
 constexpr std::size_t kMaxDescriptorText = 65'536;
 
-bool is_candidate(const ProcessBrief& process, const OwnProcesses& own) {
-  if (process.kernel_thread || process.is_finished()) return false;
-  const bool ours = own.self != 0 && (process.pid == own.self || process.pid == own.parent ||
-                                      process.ppid == own.self || (own.parent > 1 && process.ppid == own.parent));
-  return !ours;
-}
-
 class SurroundingsReader {
  public:
   SurroundingsReader(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own, const Clock& clock,
@@ -40,7 +33,7 @@ class SurroundingsReader {
         own_(own),
         clock_(clock),
         snapshot_(snapshot),
-        views_(proc, limits, snapshot.gaps),
+        views_(proc, limits, [this](pid_t pid, const Error& error) { miss_mounts(pid, error); }),
         start_(clock.now().boottime) {}
 
   Surroundings read() {
@@ -65,6 +58,12 @@ class SurroundingsReader {
  private:
   void add(const ProcessBrief& process) {
     if (is_candidate(process, own_)) bases_.emplace_back(&process, base_of(process));
+  }
+
+  void miss_mounts(pid_t pid, const Error& error) {
+    bool complete = true;
+    current_ = pid;
+    note("mountinfo", error, complete);
   }
 
   void forget_completeness() {
@@ -135,12 +134,19 @@ class SurroundingsReader {
   void note(const char* file, const Error& error, bool& complete) {
     if (error.kind == ErrorKind::gone) return;
     add_gap(snapshot_.gaps, file, error.kind);
+    add_gap_process(out_.gap_processes, {file, error.kind}, {current_, name_of(current_)});
     complete = false;
+  }
+
+  [[nodiscard]] std::string name_of(pid_t pid) const {
+    const auto found = std::find_if(bases_.begin(), bases_.end(), [&](const auto& it) { return it.first->pid == pid; });
+    return found == bases_.end() ? std::string() : found->first->name;
   }
 
   // A thread may have entered or made a mount namespace of its own.
   void read_thread_views(const ProcessBrief& process, const std::string& base) {
     if (process.threads <= 1) return;
+    current_ = process.pid;
     const auto missed = [&](const char* file, const Error& error) {
       bool complete = true;
       note(file, error, complete);
@@ -179,6 +185,7 @@ class SurroundingsReader {
   }
 
   void read_process_descriptors(const ProcessBrief& process, const std::string& base) {
+    current_ = process.pid;
     bool complete = true;
     FileUser user;
     user.id.pid = process.pid;
@@ -316,6 +323,7 @@ class SurroundingsReader {
   Snapshot& snapshot_;
   MountViews views_;
   Nanoseconds start_;
+  pid_t current_ = 0;  // whose files are being read: for the gaps
   Surroundings out_;
   std::vector<std::pair<const ProcessBrief*, std::string>> bases_;
   std::deque<ProcessBrief> newcomers_;
@@ -325,56 +333,11 @@ class SurroundingsReader {
   std::set<std::tuple<pid_t, std::string, int>> asked_;
 };
 
-// Processes of one mount namespace by PID, and by what path their mounts are read.
-using Group = std::map<pid_t, std::string>;
-
-// Each process once for each namespace that a thread of it is in.
-std::map<NamespaceId, Group> group(const std::vector<ThreadPlace>& places, const OwnProcesses& own,
-                                   const std::vector<ProcessBrief>& processes) {
-  std::map<pid_t, const ProcessBrief*> briefs;
-  for (const ProcessBrief& process : processes) briefs[process.pid] = &process;
-  std::map<NamespaceId, Group> groups;
-  for (const ThreadPlace& place : places) {
-    const auto brief = briefs.find(place.pid);
-    // Who came after the walk is seen at the next one.
-    if (brief == briefs.end() || !is_candidate(*brief->second, own)) continue;
-    groups[place.mount_namespace].emplace(place.pid,
-                                          std::to_string(place.pid) + "/task/" + std::to_string(place.tid) + "/");
-  }
-  return groups;
-}
-
 }  // namespace
 
 Surroundings read_surroundings(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
                                const Clock& clock, Snapshot& snapshot) {
   return SurroundingsReader(proc, limits, own, clock, snapshot).read();
-}
-
-Surroundings read_viewers(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
-                          const std::vector<ThreadPlace>& places, Snapshot& snapshot) {
-  constexpr int kAsked = 2;
-  const Stopwatch watch;
-  MountViews views(proc, limits, snapshot.gaps);
-  for (const auto& [id, processes] : group(places, own, snapshot.processes)) {
-    int seen = 0;
-    for (const auto& [pid, base] : processes) {
-      if (watch.elapsed() > limits.surroundings_budget) {
-        add_gap(snapshot.gaps, "mountinfo", ErrorKind::timeout);
-        views.set_incomplete();
-        break;
-      }
-      if (seen == kAsked) {
-        views.add_same(pid);
-      } else if (views.add(pid, base) == MountViews::Look::seen) {
-        ++seen;
-      }
-    }
-  }
-  Surroundings out;
-  out.viewers_complete = views.complete() && snapshot.processes_complete();
-  out.viewers = views.take();
-  return out;
 }
 
 }  // namespace defused

@@ -287,8 +287,14 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
   const auto results = read_hazardous(proc, limits, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) take_hazard(requests[i], results[i], snapshot.suspects[owner[i]]);
   for (const ProcessSample& sample : snapshot.suspects) {
-    merge(sample.gaps, snapshot.gaps);
-    for (const ThreadSample& thread : sample.threads) merge(thread.gaps, snapshot.gaps);
+    const auto sum_up = [&](const Gaps& gaps) {
+      merge(gaps, snapshot.gaps);
+      for (const auto& gap : gaps) {
+        add_gap_process(snapshot.gap_processes, gap.first, {sample.id.pid, sample.brief.name});
+      }
+    };
+    sum_up(sample.gaps);
+    for (const ThreadSample& thread : sample.threads) sum_up(thread.gaps);
   }
   const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
   if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
