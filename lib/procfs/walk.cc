@@ -285,7 +285,12 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
     }
   }
   const auto results = read_hazardous(proc, limits, requests);
-  for (std::size_t i = 0; i < requests.size(); ++i) take_hazard(requests[i], results[i], snapshot.suspects[owner[i]]);
+  std::set<pid_t> not_asked;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ProcessSample& suspect = snapshot.suspects[owner[i]];
+    take_hazard(requests[i], results[i], suspect);
+    if (!results[i] && results[i].error().code == kNotAsked) not_asked.insert(suspect.id.pid);
+  }
   for (const ProcessSample& sample : snapshot.suspects) {
     const auto sum_up = [&](const Gaps& gaps) {
       merge(gaps, snapshot.gaps);
@@ -299,6 +304,7 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
   const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
   if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
   remember(snapshot, memory);
+  for (const pid_t pid : not_asked) memory.suspects.erase(pid);  // its turn is at the next pass
 }
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
