@@ -60,7 +60,9 @@ struct ProcessBrief {
   bool sigkill_pending = false;  ///< bit 9 of SigPnd or ShdPnd
   bool killed = false;  ///< bit 9 of ShdPnd; in SigPnd alone it is of the leader, which a sibling's execve ends too
   bool core_dumping = false;
-  bool told_to_die = false;  ///< the kernel says so where status does not (lib/bpf): it left by exit_group
+  bool told_to_die = false;            ///< the kernel says so where status does not (lib/bpf): it left by exit_group
+  std::uint64_t context_switches = 0;  ///< of the leader, voluntary + nonvoluntary
+  pid_t tracer = 0;                    ///< TracerPid of the leader; 0: none
   std::string name;
 
   [[nodiscard]] bool is_init() const { return level > 0 && inner_pid == 1; }

@@ -158,6 +158,8 @@ ProcessBrief make_brief(const StatusFields& status) {
   brief.sigkill_pending = status.sigkill_pending;
   brief.killed = status.killed;
   brief.core_dumping = status.core_dumping;
+  brief.context_switches = status.context_switches;
+  brief.tracer = status.tracer;
   brief.name = status.name;
   return brief;
 }

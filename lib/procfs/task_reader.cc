@@ -86,6 +86,34 @@ SchedNow read_sched_now(const ProcRoot& proc) {
   return now;
 }
 
+void take_status(const StatusFields& status, ThreadSample& thread) {
+  thread.comm = status.name;
+  thread.state = status.state;
+  thread.has_memory = status.has_memory;
+  thread.sigkill_pending = status.sigkill_pending;
+  thread.core_dumping = status.core_dumping;
+  thread.context_switches = status.context_switches;
+  thread.tracer = status.tracer;
+}
+
+// The same of a leader, from the status of its process.
+void take_brief(const ProcessBrief& brief, ThreadSample& thread) {
+  thread.comm = brief.name;
+  thread.state = brief.state;
+  thread.has_memory = brief.has_memory;
+  thread.sigkill_pending = brief.sigkill_pending;
+  thread.core_dumping = brief.core_dumping;
+  thread.context_switches = brief.context_switches;
+  thread.tracer = brief.tracer;
+}
+
+void keep(ThreadSample& thread) {
+  thread.kept = true;
+  // Of this very moment, so it is asked again (merge_waits).
+  thread.queued.reset();
+  thread.on_stack.reset();
+}
+
 // It has not run since `known` was read: then whatever else was read of it still holds.
 bool has_not_run(const ThreadSample& thread, const ThreadSample& known) {
   return known.state == thread.state && known.context_switches == thread.context_switches &&
@@ -192,8 +220,30 @@ void SuspectReader::read_closely(const Beneath& directory, const std::string& ta
   read_slept(directory, task, thread);
 }
 
-bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, const KeptSuspect* kept, Shared& shared,
-                                ProcessSample& out) {
+std::optional<ProcessSample> SuspectReader::read_unchanged(const ProcessBrief& brief, bool below_dying,
+                                                           const KeptSuspect& kept) const {
+  if (kept.sample.threads.size() != brief.threads || !kept.sample.threads_complete) return std::nullopt;
+  ProcessSample sample = kept.sample;
+  sample.brief = brief;
+  sample.below_dying = below_dying;
+  for (ThreadSample& thread : sample.threads) {
+    ThreadSample now;
+    if (thread.id.tid == brief.pid) {
+      take_brief(brief, now);
+    } else {
+      const std::string path = std::to_string(brief.pid) + "/task/" + std::to_string(thread.id.tid) + "/status";
+      const auto text = read_text(proc_.files(), path);
+      const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
+      if (!status || out_of_time()) return std::nullopt;
+      take_status(*status, now);
+    }
+    if (!has_not_run(now, thread)) return std::nullopt;
+    keep(thread);
+  }
+  return sample;
+}
+
+bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, Shared& shared, ProcessSample& out) {
   const std::string task = "task/" + std::to_string(tid) + "/";
   const auto text = read_text(directory, task + "status");
   const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
@@ -203,22 +253,11 @@ bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, const KeptS
   }
   ThreadSample thread;
   thread.id.tid = tid;
-  thread.comm = status->name;
-  thread.state = status->state;
-  thread.has_memory = status->has_memory;
-  thread.sigkill_pending = status->sigkill_pending;
-  thread.core_dumping = status->core_dumping;
-  thread.context_switches = status->context_switches;
-  thread.tracer = status->tracer;
+  take_status(*status, thread);
   const auto known = shared.before.find(tid);
   if (known != shared.before.end() && has_not_run(thread, *known->second)) {
     out.threads.push_back(*known->second);
-    ThreadSample& again = out.threads.back();
-    again.kept = true;
-    if (again.slept) *again.slept += taken_ - kept->read_at;
-    // Of this very moment, so it is asked again (merge_waits).
-    again.queued.reset();
-    again.on_stack.reset();
+    keep(out.threads.back());
     return true;
   }
   if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
@@ -230,6 +269,9 @@ bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, const KeptS
 }
 
 std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool below_dying, const KeptSuspect* kept) {
+  if (kept != nullptr) {
+    if (auto unchanged = read_unchanged(brief, below_dying, *kept)) return unchanged;
+  }
   ProcessSample sample;
   sample.brief = brief;
   sample.below_dying = below_dying;
@@ -271,8 +313,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool
       sample.threads_complete = false;
       break;
     }
-    if (!read_thread(*directory, static_cast<pid_t>(entry.number), kept, shared, sample))
-      sample.threads_complete = false;
+    if (!read_thread(*directory, static_cast<pid_t>(entry.number), shared, sample)) sample.threads_complete = false;
   }
   for (const ThreadSample& thread : sample.threads) {
     if (thread.id.tid == brief.pid) sample.id.start_ticks = thread.id.start_ticks;

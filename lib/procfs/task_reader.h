@@ -25,8 +25,7 @@ struct SchedNow {
 /// of the others. All together have a budget; who comes after it has a gap.
 class SuspectReader {
  public:
-  SuspectReader(const ProcRoot& proc, const ReadLimits& limits, Nanoseconds taken)
-      : proc_(proc), limits_(limits), taken_(taken) {}
+  SuspectReader(const ProcRoot& proc, const ReadLimits& limits) : proc_(proc), limits_(limits) {}
 
   /// Nothing where the process is gone. `kept` is the same process as an earlier pass read it, or null: a thread that
   /// has not run since is taken from there, all but its status.
@@ -41,7 +40,10 @@ class SuspectReader {
     std::map<std::uint32_t, std::vector<int>> open_mounts;  ///< by FDSize, those of the last thread that had it
     std::size_t listings = 0;
   };
-  bool read_thread(const Beneath& directory, pid_t tid, const KeptSuspect* kept, Shared& shared, ProcessSample& out);
+  /// Nothing where a thread has run, came or went since. The leader's status is the one that the walk has just read.
+  [[nodiscard]] std::optional<ProcessSample> read_unchanged(const ProcessBrief& brief, bool below_dying,
+                                                            const KeptSuspect& kept) const;
+  bool read_thread(const Beneath& directory, pid_t tid, Shared& shared, ProcessSample& out);
   void read_closely(const Beneath& directory, const std::string& task, std::uint32_t table_size, Shared& shared,
                     const ProcessSample& process, ThreadSample& thread);
   void read_mounts(const Beneath& directory, const std::string& task, Shared& shared, ThreadSample& thread) const;
@@ -52,7 +54,6 @@ class SuspectReader {
 
   const ProcRoot& proc_;
   const ReadLimits& limits_;
-  Nanoseconds taken_;
   Stopwatch watch_;
   std::optional<SchedNow> now_;
 };

@@ -178,7 +178,7 @@ class Walk {
 
   void read_suspects() {
     if (suspects_.chosen.empty()) return;
-    SuspectReader reader(proc_, limits_, snapshot_.taken.boottime);
+    SuspectReader reader(proc_, limits_);
     for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
       const ProcessBrief& process = snapshot_.processes[i];
       if (suspects_.chosen.count(process.pid) == 0 || process.kernel_thread) continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crowd.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -14,9 +15,10 @@ namespace bench {
 
 namespace {
 
-[[noreturn]] void run_init(std::size_t members, int ready) {
+[[noreturn]] void run_init(std::size_t members, std::size_t descriptors, int ready) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   bool complete = true;
+  for (std::size_t i = 0; i < descriptors; ++i) complete = open("/dev/null", O_RDONLY) >= 0 && complete;
   for (std::size_t i = 1; i < members; ++i) {
     const pid_t member = fork();
     if (member == 0) {
@@ -30,7 +32,7 @@ namespace {
 
 }  // namespace
 
-Crowd::Crowd(std::size_t namespaces, std::size_t members) {
+Crowd::Crowd(std::size_t namespaces, std::size_t members, std::size_t descriptors) {
   for (std::size_t i = 0; i < namespaces && complete_; ++i) {
     std::array<int, 2> ready{};
     if (pipe(ready.data()) < 0) {
@@ -39,7 +41,7 @@ Crowd::Crowd(std::size_t namespaces, std::size_t members) {
     }
     const auto init =
         static_cast<pid_t>(syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
-    if (init == 0) run_init(members, ready[1]);
+    if (init == 0) run_init(members, descriptors, ready[1]);
     close(ready[1]);
     char answer = 'n';
     if (init > 0) inits_.push_back(init);

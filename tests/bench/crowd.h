@@ -12,7 +12,8 @@ namespace bench {
 class Crowd {
  public:
   /// `namespaces` PID namespaces with `members` processes each (their inits counted).
-  Crowd(std::size_t namespaces, std::size_t members);
+  /// Each has `descriptors` open beside what it inherits.
+  Crowd(std::size_t namespaces, std::size_t members, std::size_t descriptors = 0);
   ~Crowd();
   Crowd(const Crowd&) = delete;
   Crowd& operator=(const Crowd&) = delete;
