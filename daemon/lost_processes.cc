@@ -73,6 +73,8 @@ void LostProcesses::add(Child child) {
   lost.inode = identify(child.pidfd);
   lost.is_ours = lost.is_proven = true;
   lost.child = std::move(child);
+  forward_log(lost.child);
+  lost.child.log.reset();
   lost.child.channel.reset();
   lost_.push_back(std::move(lost));
   write_record();

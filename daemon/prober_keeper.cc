@@ -193,6 +193,7 @@ void ProberKeeper::bury_lost() {
 }
 
 void ProberKeeper::turn(Nanoseconds now) {
+  forward_log(prober_.child);
   take_messages(now);
   notice_death(now);
   enforce_deadline(now);
@@ -216,6 +217,7 @@ void ProberKeeper::add_polls(std::vector<pollfd>& polls) const {
   if (prober_.child.running()) {
     polls.push_back({prober_.child.channel.get(), POLLIN, 0});
     polls.push_back({prober_.child.pidfd.get(), POLLIN, 0});
+    polls.push_back({prober_.child.log.get(), POLLIN, 0});
   }
   for (const Dying& dying : dying_) polls.push_back({dying.child.pidfd.get(), POLLIN, 0});
   lost_.add_polls(polls);

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import unittest
 
 from ambush import Ambush, Watch, is_unkillable
-from daemon import Daemon, SLOW, children_of, mount_fusectl, read_text, wait_until
+from daemon import DEFUSED, Daemon, SLOW, children_of, mount_fusectl, read_text, wait_until
 from lab import Lab
 
 QUICK = {"interval": "500ms", "pass_deadline": "1s"}
@@ -153,6 +154,74 @@ class Phases(unittest.TestCase):
                 self.check_at_cap(again, [])
                 pit.close()
                 wait_until(lambda: again.get("/-/ready")[0] == 200, 5, f"a prober to be started\n{again.log()}")
+
+    def check_scan(self, pit, phase, nth):
+        """`defused scan` whose prober is caught at the `nth` announcement of `phase`; its seconds from then on."""
+        with open(self.config, "w", encoding="utf-8") as file:
+            json.dump({"pass_deadline": "1s"}, file)
+        command = ["sh", "-c", 'read line; exec "$@"', "sh", DEFUSED, "scan", "--json", "--samples", "50", "--every", "100ms",
+                   "--config", self.config]
+        scan = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            ambush = Ambush(scan.pid, pit.truth["swallow"], phase, nth=nth, of_child=True)
+            scan.stdin.write("go\n")
+            scan.stdin.flush()
+            caught = ambush.caught()
+            begin = time.monotonic()
+            out, errors = scan.communicate(timeout=20 * SLOW)
+        finally:
+            scan.kill()
+            scan.wait(5)
+        took = time.monotonic() - begin
+        self.assertLess(took, (PHASES[phase] + 1) * SLOW)
+        self.assertTrue(is_unkillable(caught))
+        self.assertRegex(errors, rf"left behind: unkillable prober {caught} ")
+        self.assertIn("'processes'" if phase == "idle" else f"'{phase}'", errors)
+        self.assertEqual(scan.returncode, 0 if nth > 1 else 1, errors)
+        self.assertEqual(json.loads(out)["schema"] if out else "", "defused.report/v1" if nth > 1 else "")
+        return took
+
+    def test_one_shot(self):
+        """`defused scan` prints what it has, names the prober that it had to leave, and ends in time."""
+        self.config = os.path.join(self.directory, "scan.json")
+        with Lab("tar_pit") as pit:
+            self.check_scan(pit, "idle", 2)  # from here on there is a stuck exit, so all phases are entered
+            # What is around is kept from the first pass on.
+            for phase, nth in (("start", 1), ("processes", 1), ("processes", 3), ("connections", 3), ("hazards", 3),
+                               ("surroundings", 1), ("open files", 3), ("diagnosis", 3)):
+                print(f"scan, {phase} {nth}: ended {self.check_scan(pit, phase, nth):.1f} s later", flush=True)
+
+    def test_start_up(self):
+        """The very first prober hangs before it is ready."""
+        fifo = os.path.join(self.directory, "fifo")
+        os.mkfifo(fifo)
+        with Lab("tar_pit") as pit:
+            daemon = Daemon(wrapper=["sh", "-c", 'read line < "$0"; exec "$@"', fifo], directory=self.directory, **QUICK)
+            ambush = Ambush(daemon.process.pid, pit.truth["swallow"], "start", of_child=True)
+            with open(fifo, "w", encoding="ascii") as file:
+                file.write("go\n")
+            caught = ambush.caught()
+            begin = time.monotonic()
+            with daemon:
+                print(f"ready {time.monotonic() - begin:.1f} s after the first prober was caught")
+                self.assertLess(time.monotonic() - begin, 3 * SLOW)
+                wait_until(lambda: daemon.metric(LOST) == 1, 5, daemon.log())
+                self.assertIn(f"prober {caught} ", daemon.log())
+                self.assertIn("missed the deadline of phase 'start'", daemon.log())
+                self.assertTrue(is_unkillable(caught))
+                self.stop(daemon, [caught])
+
+    def test_stop_with_everything_stuck(self):
+        """A front that is stopped and a prober that hangs, unkillable, within its deadline."""
+        with Lab("tar_pit") as pit, Daemon(directory=self.directory, interval="500ms", pass_deadline="1m") as daemon:
+            front = daemon.child("defused-front")
+            caught = Ambush(daemon.child("defused-prober"), pit.truth["swallow"], "processes").caught()
+            os.kill(front, signal.SIGSTOP)
+            print(f"stopped in {self.stop(daemon, [caught]):.1f} s")
+            self.assertTrue(is_unkillable(caught))
+            self.assertEqual(read_text(f"/proc/{front}/status"), "")
+            recorded = read_text(os.path.join(self.directory, "run", "lost-probers")).split()
+            self.assertEqual(recorded[0], str(caught))
 
 
 if __name__ == "__main__":
