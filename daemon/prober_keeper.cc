@@ -66,6 +66,7 @@ void ProberKeeper::start(Nanoseconds now) {
     return;
   }
   prober_ = Prober{*std::move(child), State::starting, now, now + settings_.pass_deadline, "start"};
+  record_running();
   set_settings(settings_);
   Message message;
   message.type = MessageType::seed;
@@ -192,6 +193,13 @@ void ProberKeeper::bury_lost() {
   if (at_cap_) next_start_ = Nanoseconds(0);
 }
 
+void ProberKeeper::record_running() {
+  std::vector<const Child*> running;
+  if (prober_.child.running()) running.push_back(&prober_.child);
+  for (const Dying& dying : dying_) running.push_back(&dying.child);
+  lost_.set_running(running);
+}
+
 void ProberKeeper::turn(Nanoseconds now) {
   forward_log(prober_.child);
   take_messages(now);
@@ -241,6 +249,7 @@ std::vector<std::string> ProberKeeper::abandon_all() {
   if (prober_.child.running()) lost_.add(std::move(prober_.child));
   for (Dying& dying : dying_) lost_.add(std::move(dying.child));
   dying_.clear();
+  record_running();
   lost_.bury();
   for (const std::string& name : lost_.names()) names.push_back("unkillable " + name);
   return names;

@@ -85,6 +85,7 @@ class ProberKeeper {
   void enforce_deadline(Nanoseconds now);
   void bury_dying(Nanoseconds now);
   void bury_lost();
+  void record_running();
   [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size(); }
   [[nodiscard]] bool may_act() const;
 

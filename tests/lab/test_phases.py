@@ -223,6 +223,19 @@ class Phases(unittest.TestCase):
             recorded = read_text(os.path.join(self.directory, "run", "lost-probers")).split()
             self.assertEqual(recorded[0], str(caught))
 
+    def test_supervisor_killed(self):
+        """A prober that hangs, not yet lost, when the supervisor is killed: the next service knows of it."""
+        with Lab("tar_pit") as pit:
+            with Daemon(directory=self.directory, interval="500ms", pass_deadline="1m") as daemon:
+                caught = Ambush(daemon.child("defused-prober"), pit.truth["swallow"], "processes").caught()
+                daemon.process.kill()
+                daemon.process.wait(5)
+            wait_until(lambda: is_unkillable(caught), 5, "its prober to be told to die")
+            with Daemon(directory=self.directory, expect_ready=False, max_lost_probers=1, **QUICK) as again:
+                self.check_at_cap(again, [])
+                pit.close()
+                wait_until(lambda: again.get("/-/ready")[0] == 200, 5, again.log())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -243,6 +243,10 @@ TEST_CASE("the cap holds at a new start, and ends when one of those left ends") 
   CHECK(keeping.clock.now().boottime - begin < 1s);
   CHECK(keeping.status().at_cap == 0);
   CHECK(keeping.status().lost_probers_left == 0);
+  REQUIRE(read_lost_probers(keeping.record)->size() == 1);  // the one that runs
+  keeping.keeper.begin_stop();
+  REQUIRE(keeping.until([&] { return keeping.keeper.stopped(); }));
+  CHECK(keeping.keeper.abandon_all().empty());
   CHECK(read_lost_probers(keeping.record)->empty());
 }
 
@@ -271,13 +275,14 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
   CHECK(keeping.status().lost_probers_left == 1);
   CHECK(keeping.spawned.front() ==
         std::vector<std::string>{"internal-prober", "--lost", std::to_string(sleeper.pid) + ":77"});
-  Logger& log = keeping.log;
-  LostProcesses lost(keeping.record, log);
+  const std::string record = keeping.directory + "/another";
+  REQUIRE(write_lost_probers(record, {{{sleeper.pid, 77}, 0}}));
+  LostProcesses lost(record, keeping.log);
   lost.forget({sleeper.pid, 78});
   CHECK(lost.size() == 1);
   lost.forget({sleeper.pid, 77});
   CHECK(lost.size() == 0);
-  CHECK(read_lost_probers(keeping.record)->empty());
+  CHECK(read_lost_probers(record)->empty());
 }
 
 TEST_CASE("a higher cap starts a prober at once") {
@@ -298,7 +303,7 @@ TEST_CASE("a reader left behind counts, and at the cap the prober is told to rea
   CHECK(keeping.status().at_cap == 0);
   CHECK_FALSE(keeping.reads_hazards);
   const auto recorded = read_lost_probers(keeping.record);
-  REQUIRE(recorded->size() == 1);
+  REQUIRE(recorded->size() == 2);  // the prober that runs, and the reader
   kill(recorded->front().id.pid, SIGKILL);
   REQUIRE(keeping.until([&] { return keeping.reads_hazards; }));
   CHECK(keeping.status().lost_probers_left == 0);
