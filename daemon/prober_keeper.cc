@@ -12,6 +12,8 @@ namespace {
 
 // From SIGKILL to giving up: a process that can die does so in milliseconds.
 constexpr Nanoseconds kGrace = std::chrono::seconds(1);
+// Where one that was just killed may be the one too many: until it is looked at again.
+constexpr Nanoseconds kJustKilled = std::chrono::milliseconds(20);
 // Until the next try where the cap on lost probers is reached.
 constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
 
@@ -40,16 +42,17 @@ void ProberKeeper::set_settings(const Settings& settings) {
 // Says so once, not at each try.
 bool ProberKeeper::may_start(Nanoseconds now) {
   lost_.look_again();
+  const std::size_t most = settings_.max_lost_probers;
   const bool was_at_cap = at_cap_;
-  at_cap_ = unkillable() >= settings_.max_lost_probers;
-  if (was_at_cap && !at_cap_) log_.info("probers are started again: " + std::to_string(unkillable()) + " are left");
-  if (!at_cap_) return true;
-  blind_ = true;
-  next_start_ = now + kCapRetry;
-  if (!was_at_cap) {
-    log_.error(std::to_string(unkillable()) +
+  at_cap_ = lost_.size() >= most;
+  if (was_at_cap && !at_cap_) log_.info("probers are started again: " + std::to_string(lost_.size()) + " are left");
+  if (at_cap_ && !was_at_cap) {
+    log_.error(std::to_string(lost_.size()) +
                " probers could not be killed; no other is started until one of them ends");
   }
+  if (lost_.size() + dying_.size() < most) return true;
+  blind_ = true;
+  next_start_ = now + (at_cap_ ? kCapRetry : kJustKilled);
   return false;
 }
 
@@ -82,11 +85,12 @@ void ProberKeeper::order_pass(Nanoseconds now) {
   message.type = MessageType::start_pass;
   message.pass = ++pass_;
   message.may_act = may_act() ? 1 : 0;
-  message.may_read_hazards = unkillable() < settings_.max_lost_probers ? 1 : 0;
-  if (reads_hazards_ && message.may_read_hazards == 0) {
-    log_.error(std::to_string(unkillable()) + " processes could not be killed; what may hang a reader is not read");
+  const bool may_read_hazards = lost_.size() < settings_.max_lost_probers;
+  if (reads_hazards_ && !may_read_hazards) {
+    log_.error(std::to_string(lost_.size()) + " processes could not be killed; what may hang a reader is not read");
   }
-  reads_hazards_ = message.may_read_hazards != 0;
+  reads_hazards_ = may_read_hazards;
+  message.may_read_hazards = may_read_hazards ? 1 : 0;
   if (!send_message(prober_.child.channel.get(), message)) return;
   prober_.state = State::passing;
   prober_.deadline = now + settings_.pass_deadline;

@@ -86,7 +86,6 @@ class ProberKeeper {
   void bury_dying(Nanoseconds now);
   void bury_lost();
   void record_running();
-  [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size(); }
   [[nodiscard]] bool may_act() const;
 
   Spawn spawn_;

@@ -177,7 +177,11 @@ std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const Read
                                                 const std::vector<BoundedRequest>& requests) {
   if (requests.empty()) return {};
   if (!limits.hazards) {
-    return std::vector<Result<std::string>>(requests.size(), fail(ErrorKind::timeout, "too many readers are stuck"));
+    std::vector<Result<std::string>> none;
+    for (const BoundedRequest& request : requests) {
+      none.emplace_back(fail(ErrorKind::timeout, "reading " + request.path + ": too many readers are stuck"));
+    }
+    return none;
   }
   BoundedReads reads = read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget);
   if (reads.left_behind && limits.left_behind) limits.left_behind(*reads.left_behind);

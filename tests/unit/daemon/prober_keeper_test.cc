@@ -114,7 +114,7 @@ Result<Child> fork_child(Behaviour behaviour) {
 class Keeping {
  public:
   explicit Keeping(std::vector<Behaviour> behaviours, std::vector<LostProber> recorded = {}, std::uint32_t cap = 8)
-      : recorded_(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
+      : is_recorded(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
     set_cap(cap);
   }
   ~Keeping() {
@@ -172,7 +172,7 @@ class Keeping {
   Logger log{quiet, "test"};
   int reports = 0;
   bool reads_hazards = true;  // the last prober that reported
-  Result<void> recorded_;     // before the keeper reads it
+  Result<void> is_recorded;   // before the keeper reads it
   std::vector<std::vector<std::string>> spawned;
   ProberKeeper keeper{[this](const std::vector<std::string>& arguments) {
                         const std::size_t index = std::min(spawned.size(), behaviours_.size() - 1);
@@ -203,6 +203,14 @@ TEST_CASE("one that misses the deadline of its phase is killed and replaced") {
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.size() == 2);
   CHECK(keeping.status().probers_lost == 0);  // it did die of SIGKILL
+}
+
+TEST_CASE("one that was killed and dies is not taken for a lost one, at the lowest cap either") {
+  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good}, {}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.spawned.size() == 2);
+  CHECK(keeping.status().at_cap == 0);
+  CHECK(keeping.reads_hazards);
 }
 
 TEST_CASE("one that never becomes ready is replaced too") {
