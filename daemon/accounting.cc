@@ -71,36 +71,39 @@ std::string describe_decision(const Decision& decision) {
   return text;
 }
 
-void tell_changes(const Report& report, const History& before, History& after, Counters& counters, const Tell& tell) {
+void tell_changes(const Report& report, LogMemory& log, Counters& counters, const Tell& tell) {
   const auto say = [&](const std::string& line) {
     if (tell) tell(line);
   };
+  std::map<std::string, ToldMemory> after;
   for (std::size_t i = 0; i < report.findings.namespaces.size(); ++i) {
     const NamespaceFinding& finding = report.findings.namespaces[i];
-    const auto found = before.namespaces.find(finding.id);
-    const NamespaceMemory known = found == before.namespaces.end() ? NamespaceMemory{} : found->second;
-    NamespaceMemory& now = after.namespaces[finding.id];
-    now.stuck = finding.stuck;
-    now.verdict = finding.verdict;
-    if (finding.stuck && !known.stuck) {
+    const std::string key = "pid_namespace " + std::to_string(finding.id.inode);
+    const ToldMemory known = log.told[key];
+    ToldMemory& now = after[key] = known;
+    now.facts.pid_namespace = finding.id;
+    now.facts.verdict = finding.verdict;
+    now.trouble = finding.stuck;
+    if (finding.stuck && !known.trouble) {
       say(name_of(finding) + " is stuck: " + describe_wait(finding));
-    } else if (finding.stuck && known.verdict != finding.verdict) {
-      say(name_of(finding) + " changed its verdict from " + std::string(to_string(known.verdict)) + ": " +
+    } else if (finding.stuck && known.facts.verdict != finding.verdict) {
+      say(name_of(finding) + " changed its verdict from " + std::string(to_string(*known.facts.verdict)) + ": " +
           describe_wait(finding));
     }
     if (!finding.stuck || i >= report.decisions.size()) continue;
     const Decision& decision = report.decisions[i];
-    now.decision = describe_decision(decision);
-    if (now.decision == known.decision) continue;
+    now.counted = describe_decision(decision);
+    if (now.counted == known.counted) continue;
     const bool would_abort = decision.reasons == std::vector<Gate>{Gate::mode} && report.mode == Mode::dry_run;
     ++counters.decisions[would_abort ? Action::abort : decision.action];
-    say(name_of(finding) + ": decision " + now.decision + (would_abort ? " (dry_run: would have aborted)" : ""));
+    say(name_of(finding) + ": decision " + now.counted + (would_abort ? " (dry_run: would have aborted)" : ""));
   }
-  for (const auto& [id, known] : before.namespaces) {
-    if (known.stuck && after.namespaces.count(id) == 0) {
-      say("PID namespace " + std::to_string(id.inode) + " is released");
+  for (const auto& [key, known] : log.told) {
+    if (known.trouble && after.count(key) == 0) {
+      say("PID namespace " + std::to_string(known.facts.pid_namespace->inode) + " is released");
     }
   }
+  log.told = std::move(after);
 }
 
 std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision) {

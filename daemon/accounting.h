@@ -26,9 +26,8 @@ bool is_young(const Findings& findings, const DetectSettings& settings);
 
 using Tell = std::function<void(std::string_view line)>;
 
-/// Compares the report with what was remembered, tells each change, counts each changed decision and notes in `after`
-/// what was told.
-void tell_changes(const Report& report, const History& before, History& after, Counters& counters, const Tell& tell);
+/// Compares the report with what was told, tells each change, counts each changed decision and notes what was told.
+void tell_changes(const Report& report, LogMemory& log, Counters& counters, const Tell& tell);
 
 /// The order for a decision to abort; nothing where its namespace or connection is not among the findings.
 std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision);

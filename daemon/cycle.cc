@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "base/text.h"
 #include "daemon/accounting.h"
 #include "daemon/remedy_world.h"
 #include "detect/detect.h"
-#include "fusectl/fuse_root.h"
+#include "detect/standing.h"
 #include "policy/decide.h"
 
 namespace defused {
@@ -40,6 +41,13 @@ bool has_long_waiting(const Snapshot& snapshot, const History& before, const Det
 // Where /proc was read with less care because lib/bpf sees all files, and then did not.
 void forget_completeness(Snapshot& snapshot) {
   if (snapshot.surroundings) snapshot.surroundings->holders_complete = snapshot.surroundings->users_complete = false;
+}
+
+// Of this process; what a child reads for it waits more than it works.
+Nanoseconds cpu_time() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
 }
 
 bool any_abort(const std::vector<Decision>& decisions) {
@@ -93,6 +101,8 @@ void Cycle::load_readers() {
   } else if (file_reader_) {
     tell("which connection a thread waits for is told by its mounts alone", waits.error());
   }
+  auto places = PlaceReader::load();
+  if (places) place_reader_ = *std::move(places);
 }
 
 void Cycle::seed(Memory memory) {
@@ -108,13 +118,14 @@ void Cycle::announce(std::string_view phase, Nanoseconds at_most) const {
   if (events_.phase) events_.phase(phase, at_most);
 }
 
-void Cycle::read_connections(Snapshot& snapshot) {
-  // Opened anew each pass: fusectl may be mounted, unmounted or covered at any time.
-  auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
-                               : FuseRoot::open(sources_.fusectl_path, sources_.hook);
+// Opened anew each pass: fusectl may be mounted, unmounted or covered at any time.
+Result<FuseRoot> Cycle::open_fusectl() const {
+  return sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
+                          : FuseRoot::open(sources_.fusectl_path, sources_.hook);
+}
+
+void Cycle::read_connections(const Result<FuseRoot>& fuse, Snapshot& snapshot) {
   snapshot.fusectl_present = fuse.has_value();
-  if (fuse && !sources_.capture && !readers_asked_for_)
-    load_readers();  // FUSE may be a module that was not there before
   if (fuse) {
     snapshot.connections = fuse->read_connections(snapshot.gaps);
   } else {
@@ -125,15 +136,22 @@ void Cycle::read_connections(Snapshot& snapshot) {
 Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   snapshot.taken = clock_.now();
   announce("processes", settings_.pass_deadline);
-  if (auto read = read_processes(proc_, limits_, snapshot); !read) return read;
-  announce("connections", settings_.pass_deadline);
-  read_connections(snapshot);
-  snapshot.kernel = kernel_;
+  const auto fuse = open_fusectl();
+  // FUSE may be a module that was not there before.
+  if (fuse && !sources_.capture && !readers_asked_for_) load_readers();
+  // Asked before /proc: who has not run when /proc is read for the second time stood there all the time in between.
   const auto waits = read_waits(snapshot);
-  add_suspects(proc_, limits_, told_to_die(waits), snapshot);
+  WalkOrder order;
+  order.depth = evidence == Evidence::fresh || sources_.capture ? WalkDepth::full : WalkDepth::changes;
+  order.told_to_die = told_to_die(waits);
+  if (wait_reader_) order.rotation = std::chrono::minutes(5);  // it tells in each pass who was told to die
+  if (auto read = read_processes(proc_, limits_, order, walk_, snapshot); !read) return read;
+  announce("connections", settings_.pass_deadline);
+  read_connections(fuse, snapshot);
+  snapshot.kernel = kernel_;
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
-  read_hazards(proc_, limits_, snapshot);
+  read_hazards(proc_, limits_, walk_, snapshot);
   merge_waits(waits, snapshot.suspects);
   read_around(snapshot, evidence);
   if (left_behind_ > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += std::exchange(left_behind_, 0);
@@ -151,25 +169,44 @@ std::vector<TaskWait> Cycle::read_waits(Snapshot& snapshot) {
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
-  if (!needs_surroundings(snapshot) && !stalled) {
+  if (!needs_surroundings(snapshot, memory_.history) && !stalled) {
     if (files_due) read_for_history(snapshot);
     return;
   }
-  used_kept_ = evidence == Evidence::may_be_kept && kept_.restore(snapshot);
-  if (used_kept_) {
+  const std::set<ThreadId> standing = standing_threads(snapshot, memory_.history);
+  if (evidence == Evidence::may_be_kept && kept_.restore(snapshot, standing)) {
     if (files_due) read_open_files(snapshot, false);
     return;
   }
   const Gaps before = snapshot.gaps;
-  read_index(snapshot);
-  read_open_files(snapshot, true);
-  kept_.keep(snapshot, before);
+  const Nanoseconds begin = cpu_time();
+  read_index(snapshot, evidence);
+  kept_.keep(snapshot, standing, before, cpu_time() - begin);
 }
 
-void Cycle::read_index(Snapshot& snapshot) {
+// For showing, the kernel's word is enough where it can be had; before acting /proc has to say the same.
+void Cycle::read_index(Snapshot& snapshot, Evidence evidence) {
   announce("surroundings", limits_.surroundings_budget + 3 * limits_.hazard_budget + std::chrono::seconds(1));
+  if (evidence == Evidence::may_be_kept && !sources_.capture && read_index_by_kernel(snapshot)) return;
+  read_index_by_proc(snapshot);
+}
+
+bool Cycle::read_index_by_kernel(Snapshot& snapshot) {
+  if (!file_reader_ || !place_reader_) return false;
+  const auto places = place_reader_->read();
+  if (!places) {
+    add_gap(snapshot.gaps, "bpf", places.error().kind);
+    return false;
+  }
+  snapshot.surroundings = read_viewers(proc_, limits_, sources_.own, *places, snapshot);
+  read_open_files(snapshot, true);
+  return snapshot.surroundings->exact;
+}
+
+void Cycle::read_index_by_proc(Snapshot& snapshot) {
   snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
   files_read_ = snapshot.taken.boottime;
+  read_open_files(snapshot, true);
 }
 
 // /proc alone gives the whole index for that, or nothing.
@@ -177,7 +214,7 @@ void Cycle::read_for_history(Snapshot& snapshot) {
   if (file_reader_) {
     read_open_files(snapshot, false);
   } else {
-    read_index(snapshot);
+    read_index(snapshot, Evidence::may_be_kept);
   }
 }
 
@@ -194,16 +231,23 @@ bool Cycle::files_are_due(const Snapshot& snapshot) const {
     const auto before = memory_.history.connections.find(sample.id);
     return sample.waiting.value_or(0) > 0 && before != memory_.history.connections.end() && before->second.may_wait();
   });
-  if (waits) return !files_read_ || settings_.detect.include_young || since() >= settings_.detect.stuck_after / 3;
+  if (!files_read_) return waits || several;
+  if (settings_.detect.include_young && waits) return true;
+  constexpr int kShare = 1000;  // of one CPU
   constexpr Nanoseconds kForHistory = std::chrono::minutes(1);
-  return several && (!files_read_ || since() >= kForHistory);
+  constexpr Nanoseconds kSeldomEnough = std::chrono::minutes(5);
+  const Nanoseconds affordable = std::min<Nanoseconds>(kShare * files_cost_, kSeldomEnough);
+  return (waits && since() >= std::max<Nanoseconds>(settings_.detect.stuck_after / 3, affordable)) ||
+         (several && since() >= std::max<Nanoseconds>(kForHistory, affordable));
 }
 
 // The kernel's own list beside that of /proc: it needs no right over a process that hides its descriptors.
 void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   if (!file_reader_) return;
   announce("open files", settings_.pass_deadline);
+  const Nanoseconds begin = cpu_time();
   const auto files = file_reader_->read();
+  files_cost_ = cpu_time() - begin;
   files_read_ = snapshot.taken.boottime;
   if (!files) {
     add_gap(snapshot.gaps, "bpf", files.error().kind);
@@ -232,41 +276,50 @@ std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) c
   return decide(findings, settings_.policy, memory_.ledger, restraints, clock_.now());
 }
 
-PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_}; }
+PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_, std::nullopt}; }
 
 PassResult Cycle::run(bool may_act, bool may_read_hazards) {
   snapshot_ = Snapshot{};
   limits_.hazards = may_read_hazards;
   const Instant begin = clock_.now();
-  const Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
   Report report;
   report.scanned_at = begin.wall;
   report.host = host_;
   report.mode = settings_.policy.mode;
   report.kernel = kernel_;
+  Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
+  // Nothing is concluded from nothing: what was known stays.
+  const auto judge = [&] {
+    announce("diagnosis", settings_.pass_deadline);
+    Detection made = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
+    report.decisions = decide_on(made.findings, may_act);
+    return made;
+  };
+  Detection detection = judge();
+  if (any_abort(report.decisions)) {  // what is kept serves for showing, never for acting
+    snapshot_ = Snapshot{};
+    read = read_snapshot(snapshot_, Evidence::fresh);
+    detection = judge();
+  }
   if (!read) {
     ++memory_.counters.scan_failures["processes"];
     report.blind.emplace_back("processes");
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
-  announce("diagnosis", settings_.pass_deadline);
-  // Nothing is concluded from nothing: what was known stays.
-  Detection detection = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
-  report.decisions = decide_on(detection.findings, may_act);
-  if (used_kept_ && any_abort(report.decisions)) {
-    read_around(snapshot_, Evidence::fresh);  // what is kept serves for showing, never for acting
-    announce("diagnosis", settings_.pass_deadline);
-    detection = detect(snapshot_, memory_.history, settings_.detect);
-    report.decisions = decide_on(detection.findings, may_act);
-  }
   report.findings = std::move(detection.findings);
   if ((!file_reader_ || !wait_reader_) && !sources_.capture) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
+  report.gap_processes = snapshot_.gap_processes;
+  if (snapshot_.surroundings) {
+    for (const auto& [what, processes] : snapshot_.surroundings->gap_processes) {
+      for (const NamedProcess& process : processes) add_gap_process(report.gap_processes, what, process);
+    }
+  }
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
-  tell_changes(report, memory_.history, detection.history, memory_.counters, events_.changed);
+  tell_changes(report, memory_.log, memory_.counters, events_.changed);
   memory_.history = std::move(detection.history);
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);

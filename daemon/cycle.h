@@ -12,8 +12,10 @@
 
 #include "base/clock.h"
 #include "bpf/file_reader.h"
+#include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
 #include "daemon/kept_surroundings.h"
+#include "fusectl/fuse_root.h"
 #include "model/history.h"
 #include "model/settings.h"
 #include "procfs/proc_root.h"
@@ -58,13 +60,17 @@ class Cycle {
  private:
   Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
 
+  /// may_be_kept: as little as showing needs, and what does not change is kept. fresh: everything, by all readers.
   enum class Evidence { may_be_kept, fresh };
   /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE or a connection is stalled.
   Result<void> read_snapshot(Snapshot& snapshot, Evidence evidence);
-  void read_connections(Snapshot& snapshot);
+  Result<FuseRoot> open_fusectl() const;
+  void read_connections(const Result<FuseRoot>& fuse, Snapshot& snapshot);
   std::vector<TaskWait> read_waits(Snapshot& snapshot);
   void read_around(Snapshot& snapshot, Evidence evidence);
-  void read_index(Snapshot& snapshot);
+  void read_index(Snapshot& snapshot, Evidence evidence);
+  bool read_index_by_kernel(Snapshot& snapshot);
+  void read_index_by_proc(Snapshot& snapshot);
   void read_for_history(Snapshot& snapshot);
   void read_open_files(Snapshot& snapshot, bool beside_proc);
   [[nodiscard]] bool files_are_due(const Snapshot& snapshot) const;
@@ -85,10 +91,12 @@ class Cycle {
   bool readers_asked_for_ = false;
   std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone
   std::unique_ptr<WaitReader> wait_reader_;  ///< null: /proc can only list candidates
+  std::unique_ptr<PlaceReader> place_reader_;
+  WalkMemory walk_;
   KeptSurroundings kept_;
-  bool used_kept_ = false;
   std::uint64_t left_behind_ = 0;          ///< readers, since the last look at it
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
+  Nanoseconds files_cost_{0};              ///< CPU time that it took
   AuditFile audit_;
   std::string host_;
   Memory memory_;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// KeptSurroundings: the index of holders, users and viewers costs a reading of every descriptor on the host. While what
-// it was made for does not change it is kept, and made again after 10 s, 20 s ... at most 5 minutes. It serves for
-// showing, never for acting. One thread.
+// KeptSurroundings: the index of holders, users and viewers costs a look at every descriptor on the host. It is kept
+// and made again after 10 s, 20 s ... at most 5 minutes, sooner where something new asks for it, and never so often
+// that it takes more than a small share of one CPU. It serves for showing, never for acting. One thread.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
-#include <tuple>
 
 #include "model/snapshot.h"
 
@@ -14,27 +14,26 @@ namespace defused {
 
 class KeptSurroundings {
  public:
-  /// Puts the kept index, and the gaps of its making, into `snapshot` and returns true, where it still serves: the same
-  /// threads sleep, the same connections wait, nobody whom it names is gone, and its time is not over.
-  bool restore(Snapshot& snapshot) const;
+  /// Puts the kept index, and the gaps of its making, into `snapshot` and returns true where it still serves: its time
+  /// is not over, every thread of `standing` and every connection that waits was there when it was made, and so are all
+  /// its holders now. Users that are gone are left out. Where the last making cost much, it serves a while all the
+  /// same.
+  bool restore(Snapshot& snapshot, const std::set<ThreadId>& standing) const;
 
-  /// Keeps what was just read into `snapshot`; `gaps_before` are the gaps from before that.
-  void keep(const Snapshot& snapshot, const Gaps& gaps_before);
+  /// Keeps what was just read into `snapshot` for `standing`; `gaps_before` are the gaps from before that, `cost` the
+  /// CPU time of the reading.
+  void keep(const Snapshot& snapshot, const std::set<ThreadId>& standing, const Gaps& gaps_before, Nanoseconds cost);
 
  private:
-  struct Reason {
-    std::set<std::tuple<pid_t, std::uint64_t, std::uint64_t>> threads;     // tid, start, context switches
-    std::set<std::tuple<std::uint32_t, std::uint64_t, bool>> connections;  // id, inode, waiting
-    friend bool operator==(const Reason&, const Reason&) = default;
-  };
-  static Reason reason_of(const Snapshot& snapshot);
-  [[nodiscard]] bool all_there(const Snapshot& snapshot) const;
+  [[nodiscard]] bool answers(const Snapshot& snapshot, const std::set<ThreadId>& standing) const;
 
   std::optional<Surroundings> kept_;
-  Reason reason_;
+  std::set<ThreadId> standing_;
+  std::map<ConnectionId, std::uint64_t> connections_;  // all that there were, with their directory inodes
   Gaps gaps_;
   Nanoseconds taken_{0};
   Nanoseconds hold_for_{0};
+  Nanoseconds least_{0};
 };
 
 }  // namespace defused

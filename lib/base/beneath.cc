@@ -106,28 +106,50 @@ Result<std::string> Beneath::read_link(const std::string& path) const {
   return std::string(target.data(), static_cast<std::size_t>(length));
 }
 
-Result<std::vector<std::string>> Beneath::list(const std::string& path, std::size_t max_names, bool& truncated) const {
-  truncated = false;
+template <typename Take>
+Result<void> Beneath::for_each_entry(const std::string& path, Take take) const {
   auto fd = open_beneath(path, O_RDONLY | O_DIRECTORY);
   if (!fd) return Failure(fd.error());
-  std::vector<std::string> names;
   alignas(dirent64) std::array<char, 32768> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   while (true) {
     const ssize_t got = getdents64(fd->get(), buffer.data(), buffer.size());
     if (got < 0) return fail_errno(errno, "listing " + path);
-    if (got == 0) return names;
+    if (got == 0) return {};
     for (ssize_t at = 0; at < got;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += entry->d_reclen;
       const std::string_view name(entry->d_name);
       if (name == "." || name == "..") continue;
-      if (names.size() == max_names) {
-        truncated = true;
-        return names;
-      }
-      names.emplace_back(name);
+      if (!take(name, static_cast<std::uint64_t>(entry->d_ino))) return {};
     }
   }
+}
+
+Result<std::vector<std::string>> Beneath::list(const std::string& path, std::size_t max_names, bool& truncated) const {
+  std::vector<std::string> names;
+  truncated = false;
+  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t /*inode*/) {
+    truncated = names.size() == max_names;
+    if (!truncated) names.emplace_back(name);
+    return !truncated;
+  });
+  if (!listed) return Failure(listed.error());
+  return names;
+}
+
+Result<std::vector<NumberedEntry>> Beneath::list_numbers(const std::string& path, std::size_t max_names,
+                                                         bool& truncated) const {
+  std::vector<NumberedEntry> entries;
+  truncated = false;
+  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t inode) {
+    const auto number = parse_u64(name);
+    if (!number) return true;
+    truncated = entries.size() == max_names;
+    if (!truncated) entries.push_back({*number, inode});
+    return !truncated;
+  });
+  if (!listed) return Failure(listed.error());
+  return entries;
 }
 
 }  // namespace defused

@@ -28,6 +28,12 @@ struct FileText {
 /// returns. Tests use it to make the n-th read fail, to watch the order of reads and to hang one.
 using ReadHook = std::function<std::optional<Error>(std::string_view path)>;
 
+/// An entry of a directory whose name is a decimal number.
+struct NumberedEntry {
+  std::uint64_t number = 0;
+  std::uint64_t inode = 0;  ///< d_ino, as the directory itself lists it
+};
+
 class Beneath {
  public:
   /// Largest file read unless told otherwise, in bytes.
@@ -57,11 +63,18 @@ class Beneath {
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path, std::size_t max_names,
                                                       bool& truncated) const;
 
+  /// The entries of `path` whose names are decimal numbers, in the order of the directory; other names are passed over.
+  [[nodiscard]] Result<std::vector<NumberedEntry>> list_numbers(const std::string& path, std::size_t max_names,
+                                                                bool& truncated) const;
+
   [[nodiscard]] int fd() const { return directory_.get(); }
   [[nodiscard]] bool valid() const { return directory_.valid(); }
 
  private:
   [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& path, int flags) const;
+  /// Calls `take` with each entry but "." and ".." until it returns false.
+  template <typename Take>
+  Result<void> for_each_entry(const std::string& path, Take take) const;
   [[nodiscard]] std::optional<Error> ask_hook(const std::string& path) const;
 
   UniqueFd directory_;

@@ -51,6 +51,15 @@ class ManualClock final : public Clock {
   Instant now_;
 };
 
+/// Real time since it was made: for budgets of reading, which are about this machine and not about ages.
+class Stopwatch {
+ public:
+  [[nodiscard]] Nanoseconds elapsed() const { return std::chrono::steady_clock::now() - start_; }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 /// Seconds as a fraction, for output.
 [[nodiscard]] inline double to_seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 

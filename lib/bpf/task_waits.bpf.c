@@ -217,14 +217,14 @@ static long look_at_word(__u32 index, void* context) {
   return 0;
 }
 
+/* Asked of every task: plain loads, which the verifier allows from the iterator's own pointer. */
 static __always_inline int is_told_to_die(struct task_struct* task) {
-  if (BPF_CORE_READ(task, flags) & (PF_EXITING | PF_DUMPCORE)) return 1;
-  return ((BPF_CORE_READ(task, pending.signal.sig[0]) | BPF_CORE_READ(task, signal, shared_pending.signal.sig[0])) &
-          SIGKILL_BIT) != 0;
+  if (task->flags & (PF_EXITING | PF_DUMPCORE)) return 1;
+  return ((task->pending.signal.sig[0] | task->signal->shared_pending.signal.sig[0]) & SIGKILL_BIT) != 0;
 }
 
 static __always_inline int is_asleep(struct task_struct* task) {
-  if (bpf_core_field_exists(task->__state)) return BPF_CORE_READ(task, __state) != 0;
+  if (bpf_core_field_exists(task->__state)) return task->__state != 0;
   return BPF_CORE_READ((struct task_struct___old*)task, state) != 0;
 }
 
@@ -236,11 +236,11 @@ int collect(struct bpf_iter__task* ctx) {
   unsigned long bytes;
   unsigned int flags;
   if (!task || !is_asleep(task)) return 0;
-  flags = BPF_CORE_READ(task, flags);
+  flags = task->flags;
   if (flags & PF_KTHREAD) return 0;
   /* A thread may exit, and an execve ends its siblings, in a process that lives on: only this says that all of it ends.
    */
-  search.record.group_exit = (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) != 0;
+  search.record.group_exit = (task->signal->flags & SIGNAL_GROUP_EXIT) != 0;
   if (!search.record.group_exit && !(flags & PF_IO_WORKER) && !is_told_to_die(task)) return 0;
   base = (unsigned long)BPF_CORE_READ(task, stack);
   search.sp = BPF_CORE_READ(task, thread.sp);

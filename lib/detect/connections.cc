@@ -73,25 +73,69 @@ bool others_explain_all(const Surroundings& around, const ProcessTree& tree, Con
   return Explanation(std::move(choices)).complete();
 }
 
-Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, ConnectionId connection) {
+// Who holds, uses and sees each connection: asked once, since there may be thousands.
+struct Index {
+  std::map<ConnectionId, std::vector<const DeviceHolder*>> holders;
+  std::map<ConnectionId, std::set<pid_t>> users;  // distinct: one may be told twice, by its mounts and by the kernel
+  std::map<ConnectionId, std::vector<const Viewer*>> viewers;
+};
+
+template <typename Each>
+void add_once(std::vector<const Each*>& to, const Each& what) {
+  if (to.empty() || to.back() != &what) to.push_back(&what);
+}
+
+Index make_index(const Snapshot& snapshot, const std::map<ConnectionId, MountFacts>& mounts) {
+  Index index;
+  if (!snapshot.surroundings) return index;
+  for (const DeviceHolder& holder : snapshot.surroundings->holders) {
+    for (const ConnectionId id : holder.connections) add_once(index.holders[id], holder);
+  }
+  std::map<int, std::vector<ConnectionId>> by_mount;
+  for (const auto& [id, facts] : mounts) {
+    for (const int mount_id : facts.mount_ids) by_mount[mount_id].push_back(id);
+  }
+  for (const FileUser& user : snapshot.surroundings->users) {
+    for (const ConnectionId id : user.connections) index.users[id].insert(user.id.pid);
+    for (const int mount_id : user.mount_ids) {
+      const auto found = by_mount.find(mount_id);
+      if (found == by_mount.end()) continue;
+      for (const ConnectionId id : found->second) index.users[id].insert(user.id.pid);
+    }
+  }
+  for (const Viewer& viewer : snapshot.surroundings->viewers) {
+    for (const FuseMount& mount : viewer.mounts.fuse_mounts) add_once(index.viewers[mount.connection], viewer);
+  }
+  return index;
+}
+
+template <typename Each>
+const std::vector<const Each*>& those_of(const std::map<ConnectionId, std::vector<const Each*>>& index,
+                                         ConnectionId connection) {
+  static const std::vector<const Each*> kNone;
+  const auto found = index.find(connection);
+  return found == index.end() ? kNone : found->second;
+}
+
+Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, const Index& index,
+                        ConnectionId connection) {
   Answer answer;
   if (!snapshot.surroundings) return answer;
   const Surroundings& around = *snapshot.surroundings;
   bool alive = false;
-  for (const DeviceHolder& holder : around.holders) {
-    const auto& held = holder.connections;
-    if (std::find(held.begin(), held.end(), connection) == held.end()) continue;
-    const bool lives = tree.is_alive(holder.pid);
+  for (const DeviceHolder* holder : those_of(index.holders, connection)) {
+    const bool lives = tree.is_alive(holder->pid);
     alive = alive || lives;
-    answer.servers.push_back(
-        {ProcessId{holder.pid, holder.start_ticks}, holder.name, lives ? ServerState::alive : ServerState::dying});
+    const ProcessBrief* brief = tree.brief(holder->pid);
+    answer.servers.push_back({ProcessId{holder->pid, holder->start_ticks}, holder->name,
+                              lives ? ServerState::alive : ServerState::dying, brief == nullptr ? '?' : brief->state});
   }
   if (alive) {
     answer.state = ServerState::alive;
     answer.evidence = Evidence::proven;
     return answer;
   }
-  if (!around.holders_complete || !processes_complete(snapshot)) return answer;
+  if (!around.holders_complete || !snapshot.processes_complete()) return answer;
   if (snapshot.kernel.fdinfo_names_connection || around.exact) {
     answer.state = answer.servers.empty() ? ServerState::none : ServerState::dying;
     answer.evidence = Evidence::proven;
@@ -102,44 +146,36 @@ Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, Conne
   return answer;
 }
 
-// Distinct processes: one may be told twice, by its mounts and by the kernel.
-std::uint32_t count_outside_users(const Surroundings& around, const ProcessTree& tree,
-                                  const ConnectionFinding& connection) {
-  const std::set<int> mount_ids(connection.mount_ids.begin(), connection.mount_ids.end());
-  std::set<pid_t> users;
-  for (const FileUser& user : around.users) {
-    const auto& told = user.connections;
-    const bool uses =
-        std::find(told.begin(), told.end(), connection.id) != told.end() ||
-        std::any_of(user.mount_ids.begin(), user.mount_ids.end(), [&](int id) { return mount_ids.count(id) > 0; });
-    if (uses && tree.is_alive_outside(user.id.pid)) users.insert(user.id.pid);
-  }
-  return static_cast<std::uint32_t>(users.size());
+void add_name(std::vector<NamedProcess>& list, const ProcessTree& tree, pid_t pid) {
+  const ProcessBrief* brief = tree.brief(pid);
+  if (list.size() < kMaxShownProcesses) list.push_back({pid, brief == nullptr ? std::string() : brief->name});
 }
 
-bool sees(const Viewer& viewer, ConnectionId connection) {
-  return std::any_of(viewer.mounts.fuse_mounts.begin(), viewer.mounts.fuse_mounts.end(),
-                     [&](const FuseMount& mount) { return mount.connection == connection; });
-}
-
-void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, ConnectionFinding& finding) {
+void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, const Index& index, ConnectionFinding& finding) {
   constexpr pid_t kHostInit = 1;
   if (!snapshot.surroundings) return;
   const Surroundings& around = *snapshot.surroundings;
   std::uint32_t viewers = 0;
-  for (const Viewer& viewer : around.viewers) {
-    if (!sees(viewer, finding.id)) continue;
-    const auto& pids = viewer.pids;
+  for (const Viewer* viewer : those_of(index.viewers, finding.id)) {
+    const auto& pids = viewer->pids;
     if (std::find(pids.begin(), pids.end(), kHostInit) != pids.end()) finding.host_mount = true;
-    if (std::any_of(pids.begin(), pids.end(), [&](pid_t pid) { return tree.is_alive_outside(pid); })) ++viewers;
+    const auto outside = std::find_if(pids.begin(), pids.end(), [&](pid_t pid) { return tree.is_alive_outside(pid); });
+    if (outside == pids.end()) continue;
+    ++viewers;
+    add_name(finding.viewers, tree, *outside);
   }
-  const bool all_seen = processes_complete(snapshot);
+  std::uint32_t users = 0;
+  const auto used = index.users.find(finding.id);
+  for (const pid_t pid : used == index.users.end() ? std::set<pid_t>() : used->second) {
+    if (!tree.is_alive_outside(pid)) continue;
+    ++users;
+    add_name(finding.users, tree, pid);
+  }
+  const bool all_seen = snapshot.processes_complete();
   if (around.viewers_complete && all_seen) finding.outside_viewers = viewers;
   // On a mount that is in no table, a working directory or a mapping is a user too, and nobody lists those.
   const bool told = !finding.mount_ids.empty() && (around.exact || around.viewers_complete);
-  if (around.users_complete && all_seen && told) {
-    finding.outside_users = count_outside_users(around, tree, finding);
-  }
+  if (around.users_complete && all_seen && told) finding.outside_users = users;
 }
 
 bool is_orphaned(const Snapshot& snapshot, const ConnectionFinding& finding) {
@@ -152,6 +188,7 @@ bool is_orphaned(const Snapshot& snapshot, const ConnectionFinding& finding) {
 std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const ProcessTree& tree,
                                                  const std::map<ConnectionId, MountFacts>& mounts,
                                                  const History& history) {
+  const Index index = make_index(snapshot, mounts);
   std::vector<ConnectionFinding> findings;
   findings.reserve(snapshot.connections.size());
   for (const ConnectionSample& sample : snapshot.connections) {
@@ -173,11 +210,11 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
         before->second.directory_inode == sample.directory_inode) {
       finding.waiting_since = snapshot.taken.wall - (snapshot.taken.boottime - before->second.waiting_since);
     }
-    Answer answer = who_could_answer(snapshot, tree, sample.id);
+    Answer answer = who_could_answer(snapshot, tree, index, sample.id);
     finding.server_state = answer.state;
     finding.server_evidence = answer.evidence;
     finding.servers = std::move(answer.servers);
-    judge_harm(snapshot, tree, finding);
+    judge_harm(snapshot, tree, index, finding);
     finding.orphaned = is_orphaned(snapshot, finding);
     findings.push_back(std::move(finding));
   }

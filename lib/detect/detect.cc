@@ -42,6 +42,19 @@ bool matters(const Gaps& gaps) {
   return std::any_of(gaps.begin(), gaps.end(), [](const auto& gap) { return gap.first.first != "wchan"; });
 }
 
+void add_gaps(const Gaps& from, Gaps& to) {
+  for (const auto& [what, count] : from) to[what] += count;
+}
+
+Gaps gaps_of(const DyingNamespace& dying) {
+  Gaps gaps;
+  for (const ProcessSample* member : dying.members) {
+    add_gaps(member->gaps, gaps);
+    for (const ThreadSample& thread : member->threads) add_gaps(thread.gaps, gaps);
+  }
+  return gaps;
+}
+
 bool has_gap(const DyingNamespace& dying) {
   return std::any_of(dying.members.begin(), dying.members.end(), [](const ProcessSample* member) {
     return !member->threads_complete || matters(member->gaps) ||
@@ -75,6 +88,7 @@ class Detector {
       tell_stall(connection);
       // Its requests were counted before anybody looked for holders and mounts: one that ended in between has neither.
       connection.orphaned = connection.orphaned && connection.stalled_since;
+      connection.containers = containers_around(connection, snapshot_, tree_, after_);
     }
     out.findings.connections = std::move(connections_);
     out.history = std::move(after_);
@@ -121,6 +135,8 @@ class Detector {
     dead.pid = member.id.pid;
     dead.id = leader.id;
     dead.comm = leader.comm;
+    dead.state = leader.state;
+    dead.exiting = leader.exiting;
     dead.sigkill_pending = leader.sigkill_pending;
     dead.context_switches = leader.context_switches;
     dead.samples = memory->samples;
@@ -129,10 +145,10 @@ class Detector {
     return dead;
   }
 
-  [[nodiscard]] std::optional<AwaitedProcess> awaited(pid_t pid) const {
+  [[nodiscard]] std::optional<NamedProcess> awaited(pid_t pid) const {
     const ProcessBrief* brief = tree_.brief(pid);
     if (brief == nullptr) return std::nullopt;
-    return AwaitedProcess{pid, brief->name};
+    return NamedProcess{pid, brief->name};
   }
 
   NamespaceFinding judge_namespace(const DyingNamespace& dying) {
@@ -142,6 +158,12 @@ class Detector {
     finding.init_comm = dying.init->brief.name;
     finding.state = dying.state;
     finding.container = container_of(dying, after_);
+    finding.gaps = gaps_of(dying);
+    finding.member_count = static_cast<std::uint32_t>(dying.members.size());
+    for (const ProcessSample* member : dying.members) {
+      if (finding.members.size() == kMaxShownProcesses) break;
+      finding.members.push_back({member->id.pid, member->brief.name});
+    }
     finding.gap = has_gap(dying) || lacks_connections(snapshot_);
     for (const ProcessSample* member : dying.members) {
       for (BlockedThread& thread : judge_threads(*member)) finding.blocked_threads.push_back(std::move(thread));
@@ -242,7 +264,7 @@ class Detector {
     for (BlockedThread& thread : judge_threads(suspect)) {
       if (thread.blocked_for < settings_.stuck_after && !settings_.include_young) continue;
       const Nanoseconds since = snapshot_.taken.wall - thread.blocked_for;
-      out.push_back(StuckExit{std::move(thread), since});
+      out.push_back(StuckExit{std::move(thread), since, container_of(suspect, tree_, after_)});
     }
   }
 

@@ -21,7 +21,7 @@ void add_open(OpenFiles& out, const ProcessId& process, const std::set<OpenConne
 // Who is gone is forgotten; and what a living process had open and has no more, once all were read. Of one that exits
 // it is what is to be kept.
 void forget(const Snapshot& snapshot, OpenFiles& files) {
-  if (files.empty() || !processes_complete(snapshot)) return;
+  if (files.empty() || !snapshot.processes_complete()) return;
   std::map<pid_t, bool> lives;
   for (const ProcessBrief& process : snapshot.processes) {
     lives[process.pid] = process.has_memory && !process.sigkill_pending && !process.is_doomed();
@@ -90,7 +90,7 @@ std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, c
   std::set<pid_t> there;
   for (const ProcessBrief& process : snapshot.processes) there.insert(process.pid);
   std::map<pid_t, ContainerMemory> after;
-  if (!processes_complete(snapshot)) after = before.containers;  // who was not read is not gone
+  if (!snapshot.processes_complete()) after = before.containers;  // who was not read is not gone
   for (const ProcessBrief& process : snapshot.processes) {
     if (!process.is_init()) continue;
     const auto read = snapshot.init_cgroups.find(process.pid);
@@ -168,6 +168,44 @@ std::optional<Container> container_of(const DyingNamespace& dying, const History
     }
   }
   return pod;
+}
+
+std::optional<Container> container_above(pid_t pid, const ProcessTree& tree, const History& memory) {
+  // Bounded, since a tree read while it changes may hold a circle.
+  constexpr int kMostParents = 1024;
+  for (int steps = 0; steps < kMostParents && pid > 0; ++steps) {
+    const auto known = memory.containers.find(pid);
+    if (known != memory.containers.end()) return find_container({known->second.path});
+    const ProcessBrief* brief = tree.brief(pid);
+    pid = brief == nullptr ? 0 : brief->ppid;
+  }
+  return std::nullopt;
+}
+
+std::optional<Container> container_of(const ProcessSample& suspect, const ProcessTree& tree, const History& memory) {
+  if (auto found = find_container(suspect.cgroup_paths)) return found;
+  return container_above(suspect.id.pid, tree, memory);
+}
+
+std::vector<Container> containers_around(const ConnectionFinding& connection, const Snapshot& snapshot,
+                                         const ProcessTree& tree, const History& memory) {
+  std::vector<Container> out;
+  const auto add = [&](const std::optional<Container>& found) {
+    const bool known = !found || std::any_of(out.begin(), out.end(), [&](const Container& other) {
+      return other.id == found->id && other.pod_uid == found->pod_uid;
+    });
+    if (!known && out.size() < kMaxShownContainers) out.push_back(*found);
+  };
+  for (const Server& server : connection.servers) add(container_above(server.id.pid, tree, memory));
+  for (const NamedProcess& viewer : connection.viewers) add(container_above(viewer.pid, tree, memory));
+  for (const ProcessSample& suspect : snapshot.suspects) {
+    const bool sees = std::any_of(suspect.threads.begin(), suspect.threads.end(), [&](const ThreadSample& thread) {
+      return thread.mounts && std::any_of(thread.mounts->fuse_mounts.begin(), thread.mounts->fuse_mounts.end(),
+                                          [&](const FuseMount& mount) { return mount.connection == connection.id; });
+    });
+    if (sees) add(container_of(suspect, tree, memory));
+  }
+  return out;
 }
 
 }  // namespace defused

@@ -26,4 +26,14 @@ std::map<ProcessId, OpenFilesMemory> remember_open_files(const Snapshot& snapsho
 /// Whose namespace it is: from its control groups, else from what was remembered, else from a mount table in it.
 std::optional<Container> container_of(const DyingNamespace& dying, const History& memory);
 
+/// Whose a suspect is, in no dying namespace: from its control groups, else from the init above it.
+std::optional<Container> container_of(const ProcessSample& suspect, const ProcessTree& tree, const History& memory);
+
+/// The container whose living init is `pid` or above it.
+std::optional<Container> container_above(pid_t pid, const ProcessTree& tree, const History& memory);
+
+/// The containers that see or serve a connection, as far as the inits above and the mount tables tell; bounded.
+std::vector<Container> containers_around(const ConnectionFinding& connection, const Snapshot& snapshot,
+                                         const ProcessTree& tree, const History& memory);
+
 }  // namespace defused

@@ -58,6 +58,16 @@ bool can_lead(const BlockedThread& leader, const BlockedThread& follower) {
   return !is_in_lock(leader.stack);
 }
 
+// The lines of its own mount table that the answer rests on.
+void keep_mounts(const ThreadSample& thread, BlockedThread& out) {
+  if (!thread.mounts) return;
+  for (const FuseMount& mount : thread.mounts->fuse_mounts) {
+    const auto& among = out.candidates;
+    if (std::find(among.begin(), among.end(), mount.connection) == among.end()) continue;
+    if (out.mounts.size() < kMaxShownMounts) out.mounts.push_back(mount);
+  }
+}
+
 // A descriptor of it could not be read: it may be of a connection that is mounted elsewhere.
 bool has_descriptor_gap(const ThreadSample& thread) {
   return std::any_of(thread.gaps.begin(), thread.gaps.end(),
@@ -116,6 +126,7 @@ bool ThreadJudge::attribute_exactly(const ThreadSample& thread, BlockedThread& o
   std::optional<ConnectionId> id = thread.queued;
   if (!id && is_fuse(out.wait_class) && thread.on_stack && thread.on_stack->size() == 1) id = thread.on_stack->front();
   if (!id || !waits_in_both_samples(*id)) return false;
+  out.witness = thread.queued ? Witness::kernel_queue : Witness::kernel_stack;
   out.connection = id;
   out.candidates = {*id};
   out.attribution = Attribution::exact;
@@ -235,6 +246,7 @@ bool ThreadJudge::attribute_aio(const ProcessId& process, const ThreadSample& th
   if (open.empty()) return false;
   out.candidates.assign(open.begin(), open.end());
   if (open.size() == 1) out.connection = *open.begin();
+  if (open.size() == 1) out.witness = Witness::open_files;
   out.attribution = open.size() == 1 ? Attribution::by_waiting : Attribution::ambiguous;
   return true;
 }
@@ -259,13 +271,18 @@ bool ThreadJudge::attribute(const ProcessId& process, const ThreadSample& thread
   const std::set<ConnectionId>& named = pool.own.size() == 1 ? pool.own : pool.candidates;
   if (named.size() == 1 && !is_through_overlay(thread)) {
     out.connection = *named.begin();
+    out.witness = Witness::mounts;
     out.attribution = pool.mounted == 1 && !pool.own.empty() ? Attribution::only_candidate : Attribution::by_waiting;
     out.attribution_serves_acting = pool.all_in_sight && out.wait_class != WaitClass::aio;
     return true;
   }
   out.attribution = Attribution::ambiguous;
   auto known = flushed(out, pool);
-  if (!known) known = remembered(process, out, pool);
+  out.witness = known ? Witness::flusher : Witness::none;
+  if (!known) {
+    known = remembered(process, out, pool);
+    if (known) out.witness = Witness::open_files;
+  }
   if (known) {  // told, but not acted on: the one is seen beside the wait, the other before it
     out.connection = known;
     out.candidates = {*known};
@@ -302,6 +319,7 @@ void ThreadJudge::conclude(bool all_known, BlockedThread& out) const {
     out.evidence = weakest;
   } else if (out.candidates.size() > 1) {
     out.connection.reset();
+    out.witness = Witness::none;
     out.attribution = Attribution::ambiguous;
   }
 }
@@ -318,6 +336,11 @@ BlockedThread ThreadJudge::judge(const ProcessSample& process, const ThreadSampl
   out.pid = process.id.pid;
   out.id = thread.id;
   out.comm = thread.comm;
+  out.state = thread.state;
+  out.has_memory = thread.has_memory;
+  out.exiting = thread.exiting;
+  out.wchan = thread.wchan;
+  out.gaps = thread.gaps;
   out.sigkill_pending = thread.sigkill_pending;
   out.context_switches = thread.context_switches;
   out.samples = memory.samples;
@@ -326,6 +349,7 @@ BlockedThread ThreadJudge::judge(const ProcessSample& process, const ThreadSampl
   out.wait_class = class_of(thread);
   const bool all_known = !may_wait_for_fuse(out) || attribute(process.id, thread, out);
   conclude(all_known, out);
+  keep_mounts(thread, out);
   return out;
 }
 
@@ -339,6 +363,7 @@ void ThreadJudge::follow_each_other(std::vector<BlockedThread>& threads) {
     thread.connection = leader->connection;
     thread.candidates = leader->candidates;
     thread.attribution = leader->attribution;
+    thread.witness = leader->connection ? Witness::sibling : Witness::none;
     thread.attribution_serves_acting = leader->attribution_serves_acting;
     thread.verdict = leader->verdict;
     thread.evidence = leader->evidence;

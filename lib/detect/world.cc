@@ -2,6 +2,7 @@
 #include "detect/world.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "detect/wait_class.h"
 
@@ -126,11 +127,13 @@ bool ProcessTree::is_alive(pid_t pid) const {
 
 namespace {
 
+// Each table once, however many threads share it.
 template <typename Visit>
 void for_each_table(const Snapshot& snapshot, Visit visit) {
+  std::unordered_set<const MountTable*> seen;
   for (const ProcessSample& suspect : snapshot.suspects) {
     for (const ThreadSample& thread : suspect.threads) {
-      if (thread.mounts) visit(*thread.mounts);
+      if (thread.mounts && seen.insert(thread.mounts.get()).second) visit(*thread.mounts);
     }
   }
   if (!snapshot.surroundings) return;
@@ -153,11 +156,6 @@ std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot) {
     }
   });
   return out;
-}
-
-bool processes_complete(const Snapshot& snapshot) {
-  return std::none_of(snapshot.gaps.begin(), snapshot.gaps.end(),
-                      [](const auto& gap) { return gap.first.first == "status"; });
 }
 
 bool lacks_connections(const Snapshot& snapshot) {

@@ -64,9 +64,6 @@ inline constexpr std::size_t kMaxMountPoints = 16;
 
 std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot);
 
-/// Whether the walk read every process: one without status is in no index.
-bool processes_complete(const Snapshot& snapshot);
-
 /// Whether a connection may be missing from the list.
 bool lacks_connections(const Snapshot& snapshot);
 

@@ -34,37 +34,46 @@ auto members(Is<KernelFacts> auto& it) {
   return std::tie(it.release, it.fuse_flush_waits, it.fdinfo_names_connection, it.default_request_timeout_seconds,
                   it.max_request_timeout_seconds, it.openat2);
 }
-auto members(Is<AwaitedProcess> auto& it) { return std::tie(it.pid, it.comm); }
+auto members(Is<NamedProcess> auto& it) { return std::tie(it.pid, it.comm); }
+auto members(Is<FuseMount> auto& it) {
+  return std::tie(it.mount_id, it.connection, it.fstype, it.source, it.mount_point);
+}
 auto members(Is<BlockedThread> auto& it) {
-  return std::tie(it.pid, it.id, it.comm, it.wait_class, it.sigkill_pending, it.stack, it.connection, it.candidates,
-                  it.attribution, it.attribution_serves_acting, it.verdict, it.evidence, it.context_switches,
-                  it.samples, it.blocked_for, it.awaited);
+  return std::tie(it.pid, it.id, it.comm, it.state, it.has_memory, it.exiting, it.wait_class, it.sigkill_pending,
+                  it.stack, it.wchan, it.connection, it.candidates, it.mounts, it.attribution, it.witness,
+                  it.attribution_serves_acting, it.verdict, it.evidence, it.context_switches, it.samples,
+                  it.blocked_for, it.awaited, it.gaps);
 }
 auto members(Is<Container> auto& it) { return std::tie(it.id, it.runtime, it.pod_uid); }
 auto members(Is<NamespaceFinding> auto& it) {
   return std::tie(it.id, it.init, it.init_comm, it.state, it.wait_class, it.verdict, it.evidence, it.since,
-                  it.stuck_for, it.samples, it.stuck, it.gap, it.container, it.blocked_threads, it.connections,
-                  it.waits_for);
+                  it.stuck_for, it.samples, it.stuck, it.gap, it.gaps, it.members, it.member_count, it.container,
+                  it.blocked_threads, it.connections, it.waits_for);
 }
-auto members(Is<StuckExit> auto& it) { return std::tie(it.thread, it.since); }
-auto members(Is<Server> auto& it) { return std::tie(it.id, it.comm, it.state); }
+auto members(Is<StuckExit> auto& it) { return std::tie(it.thread, it.since, it.container); }
+auto members(Is<Server> auto& it) { return std::tie(it.id, it.comm, it.state, it.process_state); }
 auto members(Is<ConnectionFinding> auto& it) {
   return std::tie(it.id, it.directory_inode, it.fstype, it.source, it.mount_points, it.mount_ids, it.waiting,
                   it.max_background, it.congestion_threshold, it.server_state, it.server_evidence, it.servers,
-                  it.outside_users, it.outside_viewers, it.host_mount, it.orphaned, it.waiting_since, it.stalled_since);
+                  it.outside_users, it.outside_viewers, it.users, it.viewers, it.containers, it.host_mount, it.orphaned,
+                  it.waiting_since, it.stalled_since);
 }
-auto members(Is<Findings> auto& it) { return std::tie(it.namespaces, it.stuck_exits, it.connections); }
+auto members(Is<ProcessFinding> auto& it) {
+  return std::tie(it.id, it.ppid, it.comm, it.state, it.has_memory, it.told_to_die, it.pid_namespace, it.container,
+                  it.threads, it.thread_count, it.threads_complete, it.gaps);
+}
+auto members(Is<Findings> auto& it) { return std::tie(it.namespaces, it.stuck_exits, it.connections, it.asked); }
 auto members(Is<Decision> auto& it) { return std::tie(it.pid_namespace, it.action, it.reasons, it.connection); }
 auto members(Is<OutcomeRecord> auto& it) {
   return std::tie(it.pid_namespace, it.connection, it.outcome, it.detail, it.recovery);
 }
 auto members(Is<Report> auto& it) {
   return std::tie(it.scanned_at, it.duration, it.host, it.provisional, it.mode, it.kernel, it.blind, it.gaps,
-                  it.pid_namespace_count, it.findings, it.decisions, it.outcomes);
+                  it.gap_processes, it.pid_namespace_count, it.findings, it.decisions, it.outcomes);
 }
 
 auto members(Is<ThreadMemory> auto& it) { return std::tie(it.context_switches, it.unchanged_since, it.samples); }
-auto members(Is<NamespaceMemory> auto& it) { return std::tie(it.first_seen, it.stuck, it.verdict, it.decision); }
+auto members(Is<NamespaceMemory> auto& it) { return std::tie(it.first_seen); }
 auto members(Is<ConnectionMemory> auto& it) {
   return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since, it.silent_since,
                   it.flusher_hung);
@@ -84,8 +93,22 @@ auto members(Is<Counters> auto& it) {
   return std::tie(it.scans, it.scan_failures, it.read_gaps, it.decisions, it.aborts, it.scan_duration,
                   it.recovery_duration);
 }
-auto members(Is<Memory> auto& it) { return std::tie(it.history, it.ledger, it.counters); }
-auto members(Is<PassResult> auto& it) { return std::tie(it.report, it.memory); }
+auto members(Is<LogFacts> auto& it) {
+  return std::tie(it.pid_namespace, it.init_pid, it.pid, it.tid, it.comm, it.container_id, it.connections, it.fstype,
+                  it.verdict, it.wait_class, it.decision, it.reasons);
+}
+auto members(Is<ToldMemory> auto& it) {
+  return std::tie(it.facts, it.trouble, it.orphaned, it.counted_abort, it.counted, it.lines, it.last_line, it.unsaid);
+}
+auto members(Is<LogMemory> auto& it) { return std::tie(it.told, it.window, it.lines, it.left_out); }
+auto members(Is<Memory> auto& it) { return std::tie(it.history, it.ledger, it.counters, it.log); }
+auto members(Is<Subject> auto& it) { return std::tie(it.kind, it.text, it.number); }
+auto members(Is<SubjectReading> auto& it) {
+  return std::tie(it.subject, it.name, it.kernel_thread, it.pid_namespaces, it.stuck_exits, it.connections,
+                  it.processes);
+}
+auto members(Is<SubjectFinding> auto& it) { return std::tie(it.subject, it.readings, it.reading_count); }
+auto members(Is<PassResult> auto& it) { return std::tie(it.report, it.memory, it.subject); }
 
 auto members(Is<DetectSettings> auto& it) { return std::tie(it.stuck_after, it.include_young); }
 auto members(Is<PolicySettings> auto& it) {
@@ -129,6 +152,8 @@ constexpr int last_of() {
     return static_cast<int>(ExposeSource::full);
   } else if constexpr (std::is_same_v<Enum, LogFormat>) {
     return static_cast<int>(LogFormat::json);
+  } else if constexpr (std::is_same_v<Enum, SubjectKind>) {
+    return static_cast<int>(SubjectKind::connection);
   } else if constexpr (std::is_same_v<Enum, LogLevel>) {
     return static_cast<int>(LogLevel::error);
   } else {
@@ -213,6 +238,12 @@ bool unpack(json& in, T& out) {
   const auto number = in.get<std::int64_t>();
   out = static_cast<T>(number);
   return std::in_range<T>(number);
+}
+bool unpack(json& in, char& out) {
+  signed char letter = 0;
+  if (!unpack(in, letter)) return false;
+  out = static_cast<char>(letter);
+  return true;
 }
 bool unpack(json& in, Nanoseconds& out) {
   std::int64_t count = 0;

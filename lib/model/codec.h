@@ -20,6 +20,26 @@ namespace defused {
 /// without user names, passwords and query parts; as "" ; or whole.
 std::string render_report_json(const Report& report, ExposeSource expose, int indent = -1);
 
+/// A gate that holds a decision, in words.
+struct GateInWords {
+  NamespaceId pid_namespace;
+  Gate gate{};
+  std::string looks_at;
+  std::string why;
+};
+
+/// `defused.explain/v1`: what X may mean, the objects of `concerned` (a report reduced to them) and the gates that
+/// hold. `configured` is the mode that the operator set; that of the report is the one in which the gates were asked.
+std::string render_subject_json(const SubjectFinding& subject, const Report& concerned,
+                                const std::vector<GateInWords>& gates, Mode configured, ExposeSource expose,
+                                int indent = -1);
+
+/// `defused.connections/v1`: the connections of the report, as they stand there.
+std::string render_connections_json(const Report& report, ExposeSource expose, int indent = -1);
+
+/// "0:40": major and minor as mountinfo and stat show them.
+std::string device_number(ConnectionId id);
+
 /// `source` as `expose` allows it to be shown. `redacted`: userinfo before '@' of a URL and everything from '?' on is
 /// removed.
 std::string expose_source(const std::string& source, ExposeSource expose);

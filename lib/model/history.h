@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "model/ids.h"
 #include "model/report.h"
+#include "model/subject.h"
 #include "model/words.h"
 
 namespace defused {
@@ -26,9 +27,6 @@ struct ThreadMemory {
 /// A dying PID namespace as it was first seen.
 struct NamespaceMemory {
   Nanoseconds first_seen{0};  ///< boot time
-  bool stuck = false;
-  Verdict verdict = Verdict::undetermined;
-  std::string decision = {};  ///< as describe_decision() words it: what was logged and counted last
 };
 
 /// A connection as it was last seen.
@@ -97,6 +95,43 @@ struct Histogram {
   double sum = 0;
 };
 
+/// What a line of the log is about; what does not apply is nothing or empty.
+struct LogFacts {
+  std::optional<NamespaceId> pid_namespace;
+  std::optional<pid_t> init_pid;
+  std::optional<pid_t> pid;  ///< of a stuck exit: its process and thread
+  std::optional<pid_t> tid;
+  std::string comm;  ///< of init, or of that thread
+  std::string container_id;
+  std::vector<ConnectionId> connections;
+  std::string fstype;
+  std::optional<Verdict> verdict;
+  std::optional<WaitClass> wait_class;
+  std::optional<Action> decision;
+  std::vector<Gate> reasons;
+  friend bool operator==(const LogFacts&, const LogFacts&) = default;
+};
+
+/// What the log said last of one namespace, stuck exit or connection: a successor does not say it again.
+struct ToldMemory {
+  LogFacts facts;
+  bool trouble = false;        ///< stuck or stalled, as it was said last
+  bool orphaned = false;       ///< as it was said last
+  bool counted_abort = false;  ///< the decision that was counted last
+  std::string counted = {};    ///< that decision, as describe_decision() words it
+  std::uint32_t lines = 0;     ///< about it, in a row
+  Nanoseconds last_line{0};    ///< boot time
+  std::uint32_t unsaid = 0;    ///< changes since then that were not said
+};
+
+/// What the log said, and how much of it lately. Bounded by what exists on the host.
+struct LogMemory {
+  std::map<std::string, ToldMemory> told;  ///< by "pid_namespace 4026532178", "thread 4713:99", "connection 40:17"
+  Nanoseconds window{0};                   ///< boot time at which the current window began
+  std::uint32_t lines = 0;                 ///< said in it
+  std::map<std::string, std::uint64_t> left_out;  ///< not said in it, by event
+};
+
 /// Totals that must not fall when a prober is replaced.
 struct Counters {
   std::uint64_t scans = 0;
@@ -112,12 +147,14 @@ struct Memory {
   History history;
   Ledger ledger;
   Counters counters;
+  LogMemory log;
 };
 
 /// What a prober hands over after each pass.
 struct PassResult {
   Report report;
   Memory memory;
+  std::optional<SubjectFinding> subject;  ///< only where a subject was asked for
 };
 
 }  // namespace defused

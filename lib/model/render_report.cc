@@ -52,6 +52,8 @@ Json kernel(const KernelFacts& facts) {
           {"request_timeout_seconds", or_null(timeout)}};
 }
 
+Json named(const NamedProcess& process) { return {{"pid", process.pid}, {"comm", process.comm}}; }
+
 Json gaps(const Gaps& counted) {
   Json out = Json::array();
   for (const auto& [what, count] : counted) {
@@ -60,12 +62,29 @@ Json gaps(const Gaps& counted) {
   return out;
 }
 
-Json awaited(const std::optional<AwaitedProcess>& process) {
-  if (!process) return {};
-  return {{"pid", process->pid}, {"comm", process->comm}};
+Json gaps(const Gaps& counted, const GapProcesses& processes) {
+  Json out = gaps(counted);
+  for (Json& gap : out) gap["processes"] = Json::array();
+  std::size_t at = 0;
+  for (const auto& [what, count] : counted) {
+    const auto found = processes.find(what);
+    if (found != processes.end()) out[at]["processes"] = list(found->second, named);
+    ++at;
+  }
+  return out;
 }
 
-Json thread(const BlockedThread& blocked) {
+Json letter(char state) { return std::string(1, state); }
+
+Json mount(const FuseMount& line, ExposeSource expose) {
+  return {{"mount_id", line.mount_id},
+          {"connection", line.connection.kernel_dev},
+          {"fstype", line.fstype},
+          {"source", expose_source(line.source, expose)},
+          {"mount_point", line.mount_point}};
+}
+
+Json thread(const BlockedThread& blocked, ExposeSource expose) {
   return {{"pid", blocked.pid},
           {"tid", blocked.id.tid},
           {"start_ticks", blocked.id.start_ticks},
@@ -79,18 +98,27 @@ Json thread(const BlockedThread& blocked) {
           {"evidence", word(blocked.evidence)},
           {"candidates", ids(blocked.candidates)},
           {"blocked_seconds", seconds(blocked.blocked_for)},
-          {"waits_for", awaited(blocked.awaited)}};
+          {"waits_for", blocked.awaited ? named(*blocked.awaited) : Json()},
+          {"state", letter(blocked.state)},
+          {"has_memory", blocked.has_memory},
+          {"exiting", or_null(blocked.exiting)},
+          {"wchan", blocked.wchan},
+          {"mounts", list(blocked.mounts, [&](const FuseMount& line) { return mount(line, expose); })},
+          {"told_by", word(blocked.witness)},
+          {"gaps", gaps(blocked.gaps)}};
 }
 
-Json stuck_exit(const StuckExit& exit) {
-  Json out = thread(exit.thread);
+Json container(const Container& owner) {
+  return {{"id", owner.id}, {"runtime", owner.runtime}, {"pod_uid", owner.pod_uid}};
+}
+
+Json container(const std::optional<Container>& owner) { return owner ? container(*owner) : Json(); }
+
+Json stuck_exit(const StuckExit& exit, ExposeSource expose) {
+  Json out = thread(exit.thread, expose);
   out["since"] = format_wall_time(exit.since);
+  out["container"] = container(exit.container);
   return out;
-}
-
-Json container(const std::optional<Container>& owner) {
-  if (!owner) return {};
-  return {{"id", owner->id}, {"runtime", owner->runtime}, {"pod_uid", owner->pod_uid}};
 }
 
 // Decisions stand in the order of the findings; a report without (nothing decided yet) has null.
@@ -104,7 +132,7 @@ Json decision(const Report& report, NamespaceId id) {
   return {};
 }
 
-Json pid_namespace(const NamespaceFinding& finding, const Report& report) {
+Json pid_namespace(const NamespaceFinding& finding, const Report& report, ExposeSource expose) {
   return {{"pid_namespace", finding.id.inode},
           {"init", {{"pid", finding.init.pid}, {"start_ticks", finding.init.start_ticks}, {"comm", finding.init_comm}}},
           {"state", word(finding.state)},
@@ -115,19 +143,24 @@ Json pid_namespace(const NamespaceFinding& finding, const Report& report) {
           {"stuck_seconds", seconds(finding.stuck_for)},
           {"stuck", finding.stuck},
           {"container", container(finding.container)},
-          {"blocked_threads", list(finding.blocked_threads, thread)},
+          {"blocked_threads",
+           list(finding.blocked_threads, [&](const BlockedThread& blocked) { return thread(blocked, expose); })},
           {"connections", ids(finding.connections)},
           {"decision", decision(report, finding.id)},
           {"samples", finding.samples},
           {"gap", finding.gap},
-          {"waits_for", list(finding.waits_for, [](NamespaceId id) { return Json(id.inode); })}};
+          {"waits_for", list(finding.waits_for, [](NamespaceId id) { return Json(id.inode); })},
+          {"gaps", gaps(finding.gaps)},
+          {"member_count", finding.member_count},
+          {"members", list(finding.members, named)}};
 }
 
 Json server(const Server& holder) {
   return {{"pid", holder.id.pid},
           {"start_ticks", holder.id.start_ticks},
           {"comm", holder.comm},
-          {"state", word(holder.state)}};
+          {"state", word(holder.state)},
+          {"process_state", letter(holder.process_state)}};
 }
 
 Json connection(const ConnectionFinding& finding, ExposeSource expose) {
@@ -146,7 +179,11 @@ Json connection(const ConnectionFinding& finding, ExposeSource expose) {
           {"orphaned", finding.orphaned},
           {"host_mount", finding.host_mount},
           {"waiting_since", finding.waiting_since ? Json(format_wall_time(*finding.waiting_since)) : Json()},
-          {"stalled_since", finding.stalled_since ? Json(format_wall_time(*finding.stalled_since)) : Json()}};
+          {"stalled_since", finding.stalled_since ? Json(format_wall_time(*finding.stalled_since)) : Json()},
+          {"device", device_number(finding.id)},
+          {"users", list(finding.users, named)},
+          {"viewers", list(finding.viewers, named)},
+          {"containers", list(finding.containers, [](const Container& owner) { return container(owner); })}};
 }
 
 Json outcome(const OutcomeRecord& record) {
@@ -155,6 +192,57 @@ Json outcome(const OutcomeRecord& record) {
           {"outcome", word(record.outcome)},
           {"detail", record.detail},
           {"recovery_seconds", seconds(record.recovery)}};
+}
+
+Json asked_process(const ProcessFinding& process, ExposeSource expose) {
+  return {{"pid", process.id.pid},
+          {"start_ticks", process.id.start_ticks},
+          {"comm", process.comm},
+          {"ppid", process.ppid},
+          {"state", letter(process.state)},
+          {"has_memory", process.has_memory},
+          {"told_to_die", process.told_to_die},
+          {"pid_namespace", process.pid_namespace ? Json(process.pid_namespace->inode) : Json()},
+          {"container", container(process.container)},
+          {"thread_count", process.thread_count},
+          {"threads_complete", process.threads_complete},
+          {"threads", list(process.threads, [&](const BlockedThread& asleep) { return thread(asleep, expose); })},
+          {"gaps", gaps(process.gaps)}};
+}
+
+Json reading(const SubjectReading& one) {
+  return {{"subject", describe_subject(one.subject)},
+          {"name", one.name},
+          {"pid_namespaces", list(one.pid_namespaces, [](NamespaceId id) { return Json(id.inode); })},
+          {"stuck_exits", list(one.stuck_exits, [](ThreadId id) { return Json(id.tid); })},
+          {"connections", ids(one.connections)},
+          {"processes", Json(one.processes)}};
+}
+
+Json report_json(const Report& report, ExposeSource expose) {
+  const Findings& findings = report.findings;
+  return {
+      {"schema", kSchema},
+      {"scanned_at", format_wall_time(report.scanned_at)},
+      {"host", report.host},
+      {"provisional", report.provisional},
+      {"kernel", kernel(report.kernel)},
+      {"blind", Json(report.blind)},
+      {"gaps", gaps(report.gaps, report.gap_processes)},
+      {"pid_namespaces",
+       list(findings.namespaces, [&](const NamespaceFinding& it) { return pid_namespace(it, report, expose); })},
+      {"stuck_exits", list(findings.stuck_exits, [&](const StuckExit& it) { return stuck_exit(it, expose); })},
+      {"connections", list(findings.connections, [&](const ConnectionFinding& it) { return connection(it, expose); })},
+      {"mode", word(report.mode)},
+      {"duration_seconds", to_seconds(report.duration)},
+      {"pid_namespace_count", report.pid_namespace_count},
+      {"outcomes", list(report.outcomes, outcome)},
+  };
+}
+
+// Strings went through sanitize(); what still is not UTF-8 must not throw here.
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -174,28 +262,39 @@ std::string format_wall_time(Nanoseconds wall) {
   return text.data();
 }
 
+std::string device_number(ConnectionId id) {
+  return std::to_string(id.kernel_dev >> 20U) + ":" + std::to_string(id.kernel_dev & kMaxMinor);
+}
+
 std::string render_report_json(const Report& report, ExposeSource expose, int indent) {
-  const Findings& findings = report.findings;
-  const Json out = {
-      {"schema", kSchema},
-      {"scanned_at", format_wall_time(report.scanned_at)},
-      {"host", report.host},
-      {"provisional", report.provisional},
-      {"kernel", kernel(report.kernel)},
-      {"blind", Json(report.blind)},
-      {"gaps", gaps(report.gaps)},
-      {"pid_namespaces",
-       list(findings.namespaces, [&](const NamespaceFinding& finding) { return pid_namespace(finding, report); })},
-      {"stuck_exits", list(findings.stuck_exits, stuck_exit)},
-      {"connections",
-       list(findings.connections, [&](const ConnectionFinding& finding) { return connection(finding, expose); })},
-      {"mode", word(report.mode)},
-      {"duration_seconds", to_seconds(report.duration)},
-      {"pid_namespace_count", report.pid_namespace_count},
-      {"outcomes", list(report.outcomes, outcome)},
-  };
-  // Strings went through sanitize(); what still is not UTF-8 must not throw here.
-  return out.dump(indent, ' ', false, Json::error_handler_t::replace);
+  return dump(report_json(report, expose), indent);
+}
+
+std::string render_subject_json(const SubjectFinding& subject, const Report& concerned,
+                                const std::vector<GateInWords>& gates, Mode configured, ExposeSource expose,
+                                int indent) {
+  Json out = report_json(concerned, expose);
+  out["schema"] = "defused.explain/v1";
+  out["subject"] = describe_subject(subject.subject);
+  out["readings"] = list(subject.readings, reading);
+  out["reading_count"] = subject.reading_count;
+  out["processes"] =
+      list(concerned.findings.asked, [&](const ProcessFinding& it) { return asked_process(it, expose); });
+  out["configured_mode"] = word(configured);
+  out["gates"] = list(gates, [](const GateInWords& gate) -> Json {
+    return {{"pid_namespace", gate.pid_namespace.inode},
+            {"gate", word(gate.gate)},
+            {"looks_at", gate.looks_at},
+            {"why", gate.why}};
+  });
+  return dump(out, indent);
+}
+
+std::string render_connections_json(const Report& report, ExposeSource expose, int indent) {
+  const Json all = report_json(report, expose);
+  Json out = {{"schema", "defused.connections/v1"}};
+  for (const char* key : {"scanned_at", "host", "blind", "gaps", "connections"}) out[key] = all[key];
+  return dump(out, indent);
 }
 
 }  // namespace defused

@@ -15,30 +15,35 @@
 
 namespace defused {
 
-/// A process outside that has to act before a dead one can go.
-struct AwaitedProcess {
-  pid_t pid = 0;
-  std::string comm;
-};
+inline constexpr std::size_t kMaxShownMounts = 8;      ///< lines of one mount table that are kept as evidence
+inline constexpr std::size_t kMaxShownProcesses = 16;  ///< processes of one list
+inline constexpr std::size_t kMaxShownContainers = 8;
 
 /// A thread that was told to die and cannot; or one that is dead, and that nobody takes away (stack empty).
 struct BlockedThread {
   pid_t pid = 0;  ///< its process
   ThreadId id;
   std::string comm;
+  char state = '?';             ///< R S D Z T t I X, as in `status`
+  bool has_memory = false;      ///< not yet through exit_mm
+  std::optional<bool> exiting;  ///< PF_EXITING; nothing where stat was not read
   WaitClass wait_class = WaitClass::unknown;
   bool sigkill_pending = false;
   std::vector<std::string> stack;
+  std::string wchan;  ///< the innermost function by itself; the fallback where there is no stack
   std::optional<ConnectionId> connection;
   std::vector<ConnectionId> candidates;  ///< connections that it may wait for
+  std::vector<FuseMount> mounts;         ///< of its own mount table, those of the candidates; at most kMaxShownMounts
   Attribution attribution = Attribution::unknown;
+  Witness witness = Witness::none;
   bool attribution_serves_acting = false;  ///< DESIGN.md 5.4: no overlay frame, no waiting connection out of sight
   Verdict verdict = Verdict::undetermined;
   Evidence evidence = Evidence::none;
   std::uint64_t context_switches = 0;
-  std::uint32_t samples = 0;              ///< in a row without progress
-  Nanoseconds blocked_for{0};             ///< without progress, by our samples or by `sched`
-  std::optional<AwaitedProcess> awaited;  ///< unreaped_child: the parent; ptrace: the tracer, where it is known
+  std::uint32_t samples = 0;            ///< in a row without progress
+  Nanoseconds blocked_for{0};           ///< without progress, by our samples or by `sched`
+  std::optional<NamedProcess> awaited;  ///< unreaped_child: the parent; ptrace: the tracer, where it is known
+  Gaps gaps;                            ///< what of this thread could not be read
 };
 
 struct Container {
@@ -58,9 +63,12 @@ struct NamespaceFinding {
   Evidence evidence = Evidence::none;
   Nanoseconds since{0};  ///< wall clock: since when its oldest blocked thread has made no progress
   Nanoseconds stuck_for{0};
-  std::uint32_t samples = 0;  ///< fewest among the threads that decide
-  bool stuck = false;         ///< a blocked thread, no progress for detect.stuck_after
-  bool gap = false;           ///< something that the decision rests on was unreadable
+  std::uint32_t samples = 0;          ///< fewest among the threads that decide
+  bool stuck = false;                 ///< a blocked thread, no progress for detect.stuck_after
+  bool gap = false;                   ///< something that the decision rests on was unreadable
+  Gaps gaps;                          ///< what of its members and their threads could not be read
+  std::vector<NamedProcess> members;  ///< processes in it or below it, at most kMaxShownProcesses
+  std::uint32_t member_count = 0;     ///< how many there are
   std::optional<Container> container;
   std::vector<BlockedThread> blocked_threads;
   std::vector<ConnectionId> connections;  ///< those that hold it: the wedged ones
@@ -71,12 +79,14 @@ struct NamespaceFinding {
 struct StuckExit {
   BlockedThread thread;
   Nanoseconds since{0};  ///< wall clock
+  std::optional<Container> container;
 };
 
 struct Server {
   ProcessId id;
   std::string comm;
   ServerState state = ServerState::unknown;
+  char process_state = '?';  ///< R S D T ...: of its leader
 };
 
 struct ConnectionFinding {
@@ -94,6 +104,10 @@ struct ConnectionFinding {
   std::vector<Server> servers;
   std::optional<std::uint32_t> outside_users;  ///< nothing: not looked for, or unknown
   std::optional<std::uint32_t> outside_viewers;
+  /// Those that were seen, also where the count is unknown; at most kMaxShownProcesses. Of a viewer, one live process.
+  std::vector<NamedProcess> users;
+  std::vector<NamedProcess> viewers;
+  std::vector<Container> containers;         ///< that see or serve it, as far as known; at most kMaxShownContainers
   bool host_mount = false;                   ///< mounted in the mount namespace of the host's PID 1
   bool orphaned = false;                     ///< stalled, mounted nowhere and held by nobody
   std::optional<Nanoseconds> waiting_since;  ///< wall clock, where requests have waited in two samples
@@ -102,11 +116,32 @@ struct ConnectionFinding {
   std::optional<Nanoseconds> stalled_since;
 };
 
+inline constexpr std::size_t kMaxShownThreads = 16;
+
+/// A process that somebody asked about, whether anything is wrong with it or not.
+struct ProcessFinding {
+  ProcessId id;
+  pid_t ppid = 0;
+  std::string comm;
+  char state = '?';
+  bool has_memory = false;
+  bool told_to_die = false;
+  std::optional<NamespaceId> pid_namespace;
+  std::optional<Container> container;
+  /// Threads that sleep, judged like blocked ones although nobody told them to die: those that wait for something by
+  /// name first, at most kMaxShownThreads.
+  std::vector<BlockedThread> threads;
+  std::uint32_t thread_count = 0;
+  bool threads_complete = true;
+  Gaps gaps;
+};
+
 /// What lib/detect makes of a Snapshot and the History.
 struct Findings {
   std::vector<NamespaceFinding> namespaces;    ///< dying ones, by inode
   std::vector<StuckExit> stuck_exits;          ///< by TID
   std::vector<ConnectionFinding> connections;  ///< all, by id
+  std::vector<ProcessFinding> asked;           ///< processes that somebody asked about, by PID
 };
 
 /// What lib/policy makes of one NamespaceFinding.
@@ -136,6 +171,7 @@ struct Report {
   KernelFacts kernel;
   std::vector<std::string> blind;
   Gaps gaps;
+  GapProcesses gap_processes;
   std::uint32_t pid_namespace_count = 0;  ///< living and dying, the host's own not counted
   Findings findings;
   std::vector<Decision> decisions;  ///< one per namespace finding, same order

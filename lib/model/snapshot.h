@@ -5,8 +5,10 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +26,26 @@ namespace defused {
 using Gaps = std::map<std::pair<std::string, ErrorKind>, std::uint64_t>;
 
 inline void add_gap(Gaps& gaps, std::string file, ErrorKind kind) { ++gaps[{std::move(file), kind}]; }
+
+/// A process as a list for people names it.
+struct NamedProcess {
+  pid_t pid = 0;
+  std::string comm;
+  friend bool operator==(const NamedProcess&, const NamedProcess&) = default;
+};
+
+/// Which processes gaps are about: the first kMaxGapProcesses distinct ones for each file and kind.
+using GapProcesses = std::map<std::pair<std::string, ErrorKind>, std::vector<NamedProcess>>;
+inline constexpr std::size_t kMaxGapProcesses = 8;
+
+inline void add_gap_process(GapProcesses& gaps, const std::pair<std::string, ErrorKind>& what,
+                            const NamedProcess& process) {
+  std::vector<NamedProcess>& named = gaps[what];
+  for (const NamedProcess& known : named) {
+    if (known.pid == process.pid) return;
+  }
+  if (named.size() < kMaxGapProcesses) named.push_back(process);
+}
 
 /// The few fields of a `status` that the walk over all processes keeps, and the only file it reads.
 struct ProcessBrief {
@@ -87,7 +109,8 @@ struct ThreadSample {
   std::optional<std::vector<std::string>>
       stack;          ///< function names, innermost first, offsets and suffixes stripped; nothing: unreadable
   std::string wchan;  ///< "" where not read or 0
-  std::optional<MountTable> mounts;  ///< nothing: EINVAL (its namespaces are gone) or unreadable
+  /// Threads of one process in one mount namespace share it. Null: EINVAL (its namespaces are gone) or unreadable.
+  std::shared_ptr<const MountTable> mounts;
   std::optional<NamespaceId> mount_namespace;
   std::vector<int> open_mount_ids;   ///< mnt_id of its open files (exit_mm and killed threads still have them)
   std::optional<Nanoseconds> slept;  ///< since it last ran, from se.exec_start of `sched`; nothing where absent
@@ -96,7 +119,11 @@ struct ThreadSample {
   std::optional<ConnectionId> queued;
   /// All connections that its kernel stack leads to, what is long over included (lib/bpf); nothing: not known, or many.
   std::optional<std::vector<ConnectionId>> on_stack;
-  Gaps gaps;  ///< what of this thread could not be read
+  Gaps gaps;          ///< what of this thread could not be read
+  bool kept = false;  ///< it has not run since an earlier pass read it: all but its status is from there
+
+  /// Dead: a zombie, or about to be one.
+  [[nodiscard]] bool is_finished() const { return state == 'Z' || state == 'X'; }
 };
 
 /// A process that was looked at closely: an init that may be dying, a process below one, or one that was told to die.
@@ -105,10 +132,17 @@ struct ProcessSample {
   ProcessBrief brief;
   std::optional<NamespaceId> pid_namespace;
   std::vector<ThreadSample> threads;
+  bool asked = false;                     ///< somebody asked about it: looked at though nothing says that it is dying
   bool below_dying = false;               ///< in the tree of an init that is exiting or was killed, or that init itself
   bool threads_complete = true;           ///< false: the cap on threads bit or task/ could not be listed
   std::vector<std::string> cgroup_paths;  ///< of the leader: v2 ("0::") first, then v1, without "/" ones
   Gaps gaps;
+
+  /// Whether that thread was told to die: it exits, dumps core or has SIGKILL pending, or the kernel says so of the
+  /// whole process.
+  [[nodiscard]] bool is_told_to_die(const ThreadSample& thread) const {
+    return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || brief.told_to_die;
+  }
 };
 
 /// A directory below /sys/fs/fuse/connections.
@@ -148,6 +182,13 @@ struct Viewer {
   MountTable mounts;
 };
 
+/// Which mount namespace a thread is in, where the kernel itself was asked (lib/bpf).
+struct ThreadPlace {
+  pid_t pid = 0;
+  pid_t tid = 0;
+  NamespaceId mount_namespace;
+};
+
 /// Who holds, uses and sees connections: one index per pass, made only when a blocked thread may wait for FUSE.
 struct Surroundings {
   std::vector<DeviceHolder> holders;
@@ -158,6 +199,7 @@ struct Surroundings {
   bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;
   bool viewers_complete = true;
+  GapProcesses gap_processes;  ///< whose files could not be read
 };
 
 /// What does not change while the host runs, and the two knobs of fs.fuse.
@@ -185,6 +227,12 @@ struct Snapshot {
   std::optional<Surroundings> surroundings;
   std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
   Gaps gaps;                       ///< of the whole pass, those of suspects included
+  GapProcesses gap_processes;      ///< of suspects; those of the index are in `surroundings`
+
+  /// Every process was seen: no `status` of one that still is there failed to be read.
+  [[nodiscard]] bool processes_complete() const {
+    return std::none_of(gaps.begin(), gaps.end(), [](const auto& gap) { return gap.first.first == "status"; });
+  }
 };
 
 }  // namespace defused

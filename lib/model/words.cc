@@ -75,6 +75,19 @@ std::string_view to_string(Attribution value) {
   return "";
 }
 
+std::string_view to_string(Witness value) {
+  switch (value) {
+    case Witness::none: return "none";
+    case Witness::mounts: return "mounts";
+    case Witness::kernel_queue: return "kernel_queue";
+    case Witness::kernel_stack: return "kernel_stack";
+    case Witness::flusher: return "flusher";
+    case Witness::open_files: return "open_files";
+    case Witness::sibling: return "sibling";
+  }
+  return "";
+}
+
 std::string_view to_string(Mode value) {
   switch (value) {
     case Mode::observe: return "observe";
@@ -149,6 +162,7 @@ template std::optional<Verdict> parse_word(std::string_view);
 template std::optional<Evidence> parse_word(std::string_view);
 template std::optional<ServerState> parse_word(std::string_view);
 template std::optional<Attribution> parse_word(std::string_view);
+template std::optional<Witness> parse_word(std::string_view);
 template std::optional<Mode> parse_word(std::string_view);
 template std::optional<Action> parse_word(std::string_view);
 template std::optional<Gate> parse_word(std::string_view);

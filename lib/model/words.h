@@ -47,6 +47,17 @@ enum class ServerState { alive, dying, none, unknown };
 /// How the connection of a blocked thread was found.
 enum class Attribution { unknown, ambiguous, by_waiting, only_candidate, exact };
 
+/// What told the connection of a blocked thread.
+enum class Witness {
+  none,
+  mounts,        ///< its own mount table, beside what waits
+  kernel_queue,  ///< the kernel (BPF): it stands in the queue of that connection
+  kernel_stack,  ///< the kernel (BPF): its stack leads to that connection and no other
+  flusher,       ///< the kernel thread that writes that connection's pages hangs beside it
+  open_files,    ///< what its process had open
+  sibling,       ///< another thread of its process, for which it waits
+};
+
 enum class Mode { observe, dry_run, enforce };
 
 enum class Action { hold, abort };
@@ -88,6 +99,7 @@ std::string_view to_string(Verdict value);
 std::string_view to_string(Evidence value);
 std::string_view to_string(ServerState value);
 std::string_view to_string(Attribution value);
+std::string_view to_string(Witness value);
 std::string_view to_string(Mode value);
 std::string_view to_string(Action value);
 std::string_view to_string(Gate value);
@@ -118,6 +130,7 @@ DEFUSED_ALL_WORDS(Verdict, deadlocked, undetermined, 4);
 DEFUSED_ALL_WORDS(Evidence, none, proven, 3);
 DEFUSED_ALL_WORDS(ServerState, alive, unknown, 4);
 DEFUSED_ALL_WORDS(Attribution, unknown, exact, 5);
+DEFUSED_ALL_WORDS(Witness, none, sibling, 7);
 DEFUSED_ALL_WORDS(Mode, observe, enforce, 3);
 DEFUSED_ALL_WORDS(Action, hold, abort, 2);
 DEFUSED_ALL_WORDS(Gate, mode, identity_changed, 22);

@@ -14,6 +14,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <set>
+#include <string_view>
 
 namespace defused {
 
@@ -23,6 +25,7 @@ constexpr std::size_t kMaxBytes = 65'536;
 
 // One answer on the pipe: this, then `length` bytes of text.
 struct Header {
+  std::uint32_t index = 0;  // of the request
   std::uint32_t ok = 0;
   std::uint32_t kind = 0;
   std::uint32_t length = 0;
@@ -40,9 +43,10 @@ bool write_all(int fd, const void* data, std::size_t size) {
   return true;
 }
 
-void answer(const Beneath& root, const BoundedRequest& request, int out) {
+void answer(const Beneath& root, const BoundedRequest& request, std::size_t index, int out) {
   std::string text;
   Header header;
+  header.index = static_cast<std::uint32_t>(index);
   if (request.link) {
     auto link = root.read_link(request.path);
     header.ok = link ? 1 : 0;
@@ -67,28 +71,16 @@ void close_from_to(unsigned first, unsigned last) {
   for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
 }
 
-[[noreturn]] void run_child(const Beneath& root, const std::vector<BoundedRequest>& requests, std::size_t first,
-                            int out, pid_t parent) {
+// All but the two: a child that is left behind must not keep a channel, a lock or a log open.
+void become_reader(int root, int out, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(0);
-  // All but the two: a child that is left behind must not keep a channel, a lock or a log open.
-  const auto low = static_cast<unsigned>(std::min(out, root.fd()));
-  const auto high = static_cast<unsigned>(std::max(out, root.fd()));
+  const auto low = static_cast<unsigned>(std::min(out, root));
+  const auto high = static_cast<unsigned>(std::max(out, root));
   if (low > 0) close_from_to(0, low - 1);
   close_from_to(low + 1, high - 1);
   close_from_to(high + 1, ~0U);
-  for (std::size_t i = first; i < requests.size(); ++i) answer(root, requests[i], out);
-  _exit(0);
 }
-
-class Stopwatch {
- public:
-  [[nodiscard]] Nanoseconds elapsed() const { return clock_.now().boottime - start_; }
-
- private:
-  SystemClock clock_;
-  Nanoseconds start_ = clock_.now().boottime;
-};
 
 enum class Read { done, timeout, closed };
 
@@ -109,16 +101,6 @@ Read read_exactly(int fd, char* at, std::size_t size, Nanoseconds timeout) {
   return Read::done;
 }
 
-// Reads one answer; nothing where none came in time (`timeout`) or at all.
-std::optional<Result<std::string>> take_answer(int fd, Nanoseconds timeout) {
-  Header header;
-  if (read_exactly(fd, reinterpret_cast<char*>(&header), sizeof header, timeout) != Read::done) return std::nullopt;
-  std::string text(std::min<std::size_t>(header.length, 2 * kMaxBytes), '\0');
-  if (read_exactly(fd, text.data(), text.size(), timeout) != Read::done) return std::nullopt;
-  if (header.ok != 0) return Result<std::string>(std::move(text));
-  return Result<std::string>(Failure(Error{static_cast<ErrorKind>(header.kind), std::move(text), 0}));
-}
-
 // True when the child is dead and reaped.
 bool end_child(pid_t child) {
   kill(child, SIGKILL);
@@ -131,60 +113,190 @@ bool end_child(pid_t child) {
   return false;
 }
 
+// A file that can be read is read in microseconds. After so long without an answer another child goes on with the next
+// process, and the first one has the rest of its time to itself.
+constexpr Nanoseconds kPatience = std::chrono::milliseconds(20);
+// More would not end sooner what hangs, and each child might be lost.
+constexpr std::size_t kAtOnce = 8;
+
+std::string_view process_of(const BoundedRequest& request) {
+  return std::string_view(request.path).substr(0, request.path.find('/'));
+}
+
+class Reading {
+ public:
+  Reading(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each, Nanoseconds total)
+      : root_(root), requests_(requests), each_(each), total_(total), answers_(requests.size()) {}
+
+  BoundedReads run() {
+    start(0);
+    while (!readers_.empty() && watch_.elapsed() < total_) {
+      wait();
+      for (std::size_t i = 0; i < readers_.size(); ++i) attend(i);
+      readers_.erase(std::remove_if(readers_.begin(), readers_.end(), [](const Reader& r) { return r.child == 0; }),
+                     readers_.end());
+    }
+    for (Reader& reader : readers_) {
+      give_up(reader.at);
+      end(reader);
+    }
+    return finish();
+  }
+
+ private:
+  struct Reader {
+    pid_t child = 0;  // 0: ended
+    UniqueFd in;
+    std::size_t at = 0;  // the request whose answer is awaited
+    Nanoseconds since{0};
+    bool leads = true;  // goes on with the next process; else it is ended once its own is through
+  };
+
+  // The first request from `index` on that is still to be read.
+  [[nodiscard]] std::size_t next(std::size_t index) const {
+    while (index < requests_.size() && (answers_[index] || avoided_.count(process_of(requests_[index])) > 0)) ++index;
+    return index;
+  }
+
+  void start(std::size_t index) {
+    index = next(index);
+    if (index == requests_.size() || !left_behind_.empty()) return;
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) < 0) return fail_rest(fail_errno(errno, "making a pipe"));
+    Reader reader;
+    reader.in.reset(ends[0]);
+    const UniqueFd to_us(ends[1]);
+    const pid_t self = getpid();
+    reader.child = fork();
+    if (reader.child == 0) {
+      become_reader(root_.fd(), to_us.get(), self);
+      for (std::size_t i = index; i < requests_.size(); i = next(i + 1)) answer(root_, requests_[i], i, to_us.get());
+      _exit(0);
+    }
+    if (reader.child < 0) return fail_rest(fail_errno(errno, "fork"));
+    reader.at = index;
+    reader.since = watch_.elapsed();
+    readers_.push_back(std::move(reader));
+  }
+
+  void wait() {
+    std::vector<pollfd> polls;
+    Nanoseconds until = total_;
+    for (const Reader& reader : readers_) {
+      polls.push_back({reader.in.get(), POLLIN, 0});
+      until = std::min(until, reader.since + (may_be_left_alone(reader) ? std::min(kPatience, each_) : each_));
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - watch_.elapsed()).count();
+    poll(polls.data(), polls.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
+  }
+
+  [[nodiscard]] bool may_be_left_alone(const Reader& reader) const { return reader.leads && readers_.size() < kAtOnce; }
+
+  void attend(std::size_t index) {
+    const Nanoseconds waited = watch_.elapsed() - readers_[index].since;
+    pollfd ready{readers_[index].in.get(), POLLIN, 0};
+    if (poll(&ready, 1, 0) > 0) return take(readers_[index]);
+    if (waited >= each_) return drop(readers_[index]);
+    if (waited < kPatience || !may_be_left_alone(readers_[index])) return;
+    readers_[index].leads = false;
+    avoided_.insert(process_of(requests_[readers_[index].at]));
+    start(readers_[index].at + 1);
+  }
+
+  void take(Reader& reader) {
+    Header header;
+    if (read_exactly(reader.in.get(), reinterpret_cast<char*>(&header), sizeof header, each_) != Read::done ||
+        header.index != reader.at) {
+      return drop(reader);
+    }
+    std::string text(std::min<std::size_t>(header.length, 2 * kMaxBytes), '\0');
+    if (read_exactly(reader.in.get(), text.data(), text.size(), each_) != Read::done) return drop(reader);
+    if (header.ok != 0) {
+      answers_[reader.at] = Result<std::string>(std::move(text));
+    } else {
+      answers_[reader.at] = Failure(Error{static_cast<ErrorKind>(header.kind), std::move(text), 0});
+    }
+    const std::string_view process = process_of(requests_[reader.at]);
+    reader.at = reader.leads ? next(reader.at + 1) : reader.at + 1;
+    reader.since = watch_.elapsed();
+    const bool is_through =
+        reader.at == requests_.size() || (!reader.leads && process_of(requests_[reader.at]) != process);
+    if (is_through) end(reader);
+  }
+
+  // It did not answer, or ended by itself: so will the other files of that process.
+  void drop(Reader& reader) {
+    give_up(reader.at);
+    const std::size_t after = reader.at + 1;
+    const bool leads = reader.leads;
+    end(reader);  // `reader` is not good any more once another one is started
+    if (leads) start(after);
+  }
+
+  void give_up(std::size_t index) {
+    const std::string_view process = process_of(requests_[index]);
+    avoided_.insert(process);
+    for (std::size_t i = index; i < requests_.size(); ++i) {
+      if (!answers_[i] && process_of(requests_[i]) == process) {
+        answers_[i] = fail(ErrorKind::timeout, "reading " + requests_[i].path);
+      }
+    }
+  }
+
+  void end(Reader& reader) {
+    if (!end_child(reader.child)) left_behind_.push_back(reader.child);
+    reader.child = 0;
+    reader.in.reset();
+  }
+
+  void fail_rest(const Failure& why) {
+    for (auto& answer : answers_) {
+      if (!answer) answer = why;
+    }
+  }
+
+  BoundedReads finish() {
+    BoundedReads out;
+    const char* why = left_behind_.empty() ? ": budget" : ": an earlier read cannot be ended";
+    for (std::size_t i = 0; i < answers_.size(); ++i) {
+      if (!answers_[i]) {
+        answers_[i] = Failure(Error{ErrorKind::timeout, "reading " + requests_[i].path + why, kNotAsked});
+      }
+      out.results.push_back(*std::move(answers_[i]));
+    }
+    out.left_behind = std::move(left_behind_);
+    return out;
+  }
+
+  const Beneath& root_;
+  const std::vector<BoundedRequest>& requests_;
+  Nanoseconds each_;
+  Nanoseconds total_;
+  std::vector<std::optional<Result<std::string>>> answers_;
+  std::set<std::string_view> avoided_;  // processes that hang, or that another child is at
+  std::vector<Reader> readers_;
+  std::vector<pid_t> left_behind_;
+  Stopwatch watch_;
+};
+
 }  // namespace
 
 BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each,
                           Nanoseconds total) {
-  BoundedReads out;
-  out.results.reserve(requests.size());
-  const Stopwatch watch;
-  while (out.results.size() < requests.size()) {
-    if (out.left_behind || watch.elapsed() >= total) {
-      const char* why = out.left_behind ? ": an earlier read cannot be ended" : ": budget";
-      out.results.emplace_back(fail(ErrorKind::timeout, "reading " + requests[out.results.size()].path + why));
-      continue;
-    }
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) < 0) {
-      out.results.emplace_back(fail_errno(errno, "making a pipe"));
-      continue;
-    }
-    UniqueFd in(ends[0]);
-    UniqueFd to_us(ends[1]);
-    const pid_t self = getpid();
-    const pid_t child = fork();
-    if (child == 0) run_child(root, requests, out.results.size(), to_us.get(), self);
-    to_us.reset();
-    if (child < 0) {
-      out.results.emplace_back(fail_errno(errno, "fork"));
-      continue;
-    }
-    while (out.results.size() < requests.size() && watch.elapsed() < total) {
-      auto one = take_answer(in.get(), std::min(each, total - watch.elapsed()));
-      if (one) {
-        out.results.push_back(*std::move(one));
-        continue;
-      }
-      out.results.emplace_back(fail(ErrorKind::timeout, "reading " + requests[out.results.size()].path));
-      break;
-    }
-    if (!end_child(child)) out.left_behind = child;
-  }
-  return out;
+  return Reading(root, requests, each, total).run();
 }
 
 std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
                                                 const std::vector<BoundedRequest>& requests) {
   if (requests.empty()) return {};
   if (!limits.hazards) {
-    std::vector<Result<std::string>> none;
-    for (const BoundedRequest& request : requests) {
-      none.emplace_back(fail(ErrorKind::timeout, "reading " + request.path + ": too many readers are stuck"));
-    }
-    return none;
+    const Failure not_asked(Error{ErrorKind::timeout, "too many readers are stuck", kNotAsked});
+    return std::vector<Result<std::string>>(requests.size(), not_asked);
   }
   BoundedReads reads = read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget);
-  if (reads.left_behind && limits.left_behind) limits.left_behind(*reads.left_behind);
+  for (const pid_t reader : reads.left_behind) {
+    if (limits.left_behind) limits.left_behind(reader);
+  }
   return std::move(reads.results);
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading files that may block for ever, in a child process made by fork that is killed when one does not answer in
-// time. The child holds no descriptor but the root and its pipe. A child that does not die of SIGKILL within 100 ms is
-// left behind (the kernel holds it; nothing can end it): it is named, and nothing more is read, so that one call leaves
-// one at most.
+// Reading files that may block for ever, in child processes made by fork that are killed when one does not answer in
+// time. What hangs is the process that is read, so after the first file that does not answer the others of the same
+// process (the same first part of the path) are not asked; and a few processes are waited for at once, so that twenty
+// that hang do not take the time of all the others. A child holds no descriptor but the root and its pipe. One that
+// does not die of SIGKILL within 100 ms is left behind (the kernel holds it; nothing can end it): it is named, and no
+// other is started.
 #pragma once
 
 #include <sys/types.h>
 
-#include <optional>
+#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -23,12 +25,15 @@ struct BoundedRequest {
   bool link = false;  ///< read_link instead of read_file
 };
 
+/// The code of a `timeout` that says nothing of the file: there was no time, or no reader, to ask.
+inline constexpr int kNotAsked = EAGAIN;
+
 struct BoundedReads {
   std::vector<Result<std::string>> results;  ///< one per request, same order; `timeout` where it did not answer
-  std::optional<pid_t> left_behind;          ///< the child that could not be ended
+  std::vector<pid_t> left_behind;            ///< children that could not be ended, 8 at most
 };
 
-/// Reads each request below `root`; at most `each` for one and `total` for all.
+/// Reads each request below `root`; at most `each` for one and `total` for all (and 100 ms for each child to die).
 BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each,
                           Nanoseconds total);
 

@@ -16,6 +16,7 @@
 #include "base/beneath.h"
 #include "base/clock.h"
 #include "model/snapshot.h"
+#include "procfs/walk_memory.h"
 
 namespace defused {
 
@@ -26,7 +27,9 @@ struct ReadLimits {
   std::size_t max_descriptors = 131'072;     // per process
   std::size_t max_mount_lines = 65'536;      // per mountinfo
   std::size_t max_mount_bytes = 32U << 20U;  // per mountinfo
+  std::size_t max_index_mounts = 65'536;     // FUSE mounts of all mount namespaces together
   bool thread_tables = true;  // look for threads with a descriptor table of their own; not where lib/bpf sees all files
+  Nanoseconds suspects_budget = std::chrono::milliseconds(2000);  // their files that do not block
   Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
   Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
   Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass
@@ -50,8 +53,8 @@ class ProcRoot {
   /// /proc/sys/fs/fuse, a root of its own: containers bind /proc/sys read-only, which is another mount. May be invalid.
   [[nodiscard]] const Beneath& fuse_knobs() const { return fuse_knobs_; }
 
-  /// PIDs of all processes, ascending.
-  [[nodiscard]] Result<std::vector<pid_t>> list_processes(std::size_t max) const;
+  /// All processes by PID, each with its inode number (walk_memory.h).
+  [[nodiscard]] Result<std::vector<NumberedEntry>> list_processes(std::size_t max) const;
 
  private:
   ProcRoot(Beneath root, Beneath fuse_knobs) : root_(std::move(root)), fuse_knobs_(std::move(fuse_knobs)) {}
@@ -62,23 +65,39 @@ class ProcRoot {
 /// Release, fs.fuse knobs and, from kallsyms (50 ms of reading, so once at start), how fuse_flush and fdinfo behave.
 KernelFacts read_kernel_facts(const ProcRoot& proc);
 
-/// Fills processes and suspects of `snapshot` from files that do not block. Errors: /proc itself cannot be listed.
+/// How much of what earlier passes read is read again.
+enum class WalkDepth {
+  full,     ///< everything: for acting, and whenever there is nothing to go on from
+  changes,  ///< processes that are new, inits, whoever was told to die and who is below a dying init; the rest in turn
+};
+
+struct WalkOrder {
+  WalkDepth depth = WalkDepth::full;
+  std::set<pid_t> told_to_die;                      ///< what the kernel itself says where `status` does not (lib/bpf)
+  Nanoseconds rotation = std::chrono::seconds(60);  ///< by `changes` each `status` is read once in so long
+};
+
+/// Fills processes and suspects of `snapshot` (whose `taken` is set) from files that do not block. Errors: /proc itself
+/// cannot be listed.
+Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, const WalkOrder& order, WalkMemory& memory,
+                            Snapshot& snapshot);
+/// The same in full, without memory.
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
-/// Notes of which processes the kernel itself says that they were told to die (lib/bpf), and adds them to the suspects.
-void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
-                  Snapshot& snapshot);
-
 /// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
-/// of all suspects.
+/// of all suspects, and remembers them.
+void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot);
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
-/// Whether a suspect may be waiting for FUSE, so that Surroundings are needed.
-bool needs_surroundings(const Snapshot& snapshot);
-
-/// Makes the index of holders, users and viewers over all live processes, within the budget. Needs `processes`,
-/// `suspects` and `kernel` of `snapshot`.
+/// Makes the index of holders, users and viewers over all live processes from their descriptors and mounts, within the
+/// budget. Needs `processes`, `suspects` and `kernel` of `snapshot`.
 Surroundings read_surroundings(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
                                const Clock& clock, Snapshot& snapshot);
+
+/// The viewers alone, where the kernel said which mount namespace each thread is in: two processes of each namespace
+/// are asked for their mounts. For showing: a namespace whose two processes with the lowest PIDs changed their root is
+/// seen only as far as they see it.
+Surroundings read_viewers(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
+                          const std::vector<ThreadPlace>& places, Snapshot& snapshot);
 
 }  // namespace defused

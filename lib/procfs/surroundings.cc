@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "procfs/bounded_read.h"
 #include "procfs/device_links.h"
+#include "procfs/mount_views.h"
 #include "procfs/parse.h"
 #include "procfs/proc_root.h"
 
@@ -27,7 +28,13 @@ class SurroundingsReader {
  public:
   SurroundingsReader(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own, const Clock& clock,
                      Snapshot& snapshot)
-      : proc_(proc), limits_(limits), own_(own), clock_(clock), snapshot_(snapshot), start_(clock.now().boottime) {}
+      : proc_(proc),
+        limits_(limits),
+        own_(own),
+        clock_(clock),
+        snapshot_(snapshot),
+        views_(proc, limits, [this](pid_t pid, const Error& error) { miss_mounts(pid, error); }),
+        start_(clock.now().boottime) {}
 
   Surroundings read() {
     for (const ProcessBrief& process : snapshot_.processes) add(process);
@@ -42,25 +49,27 @@ class SurroundingsReader {
     read_device_candidates();
     read_start_times();
     // A process without status is in nothing of this.
-    const bool all_walked = std::none_of(snapshot_.gaps.begin(), snapshot_.gaps.end(),
-                                         [](const auto& gap) { return gap.first.first == "status"; });
-    if (!all_walked) forget_completeness();
+    if (!snapshot_.processes_complete()) forget_completeness();
+    out_.viewers_complete = views_.complete();
+    out_.viewers = views_.take();
     return std::move(out_);
   }
 
  private:
-  bool is_candidate(const ProcessBrief& process) const {
-    if (process.kernel_thread || process.is_finished()) return false;
-    const bool ours = own_.self != 0 && (process.pid == own_.self || process.pid == own_.parent ||
-                                         process.ppid == own_.self || (own_.parent > 1 && process.ppid == own_.parent));
-    return !ours;
-  }
-
   void add(const ProcessBrief& process) {
-    if (is_candidate(process)) bases_.emplace_back(&process, base_of(process));
+    if (is_candidate(process, own_)) bases_.emplace_back(&process, base_of(process));
   }
 
-  void forget_completeness() { out_.holders_complete = out_.users_complete = out_.viewers_complete = false; }
+  void miss_mounts(pid_t pid, const Error& error) {
+    bool complete = true;
+    current_ = pid;
+    note("mountinfo", error, complete);
+  }
+
+  void forget_completeness() {
+    out_.holders_complete = out_.users_complete = false;
+    views_.set_incomplete();
+  }
 
   void add_newcomers() {
     const auto pids = proc_.list_processes(limits_.max_processes);
@@ -69,7 +78,8 @@ class SurroundingsReader {
       return forget_completeness();
     }
     for (const ProcessBrief& process : snapshot_.processes) seen_.insert(process.pid);
-    for (const pid_t pid : *pids) {
+    for (const NumberedEntry& entry : *pids) {
+      const auto pid = static_cast<pid_t>(entry.number);
       if (!seen_.insert(pid).second) continue;
       const auto file = proc_.files().read_file(std::to_string(pid) + "/status", 65'536);
       const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
@@ -85,10 +95,10 @@ class SurroundingsReader {
     for (std::size_t i = first; i < bases_.size(); ++i) {
       if (out_of_time()) {
         add_gap(snapshot_.gaps, "mountinfo", ErrorKind::timeout);
-        out_.viewers_complete = false;
+        views_.set_incomplete();
         break;
       }
-      read_view(bases_[i].first->pid, bases_[i].second);
+      views_.add(bases_[i].first->pid, bases_[i].second);
     }
     collect_fuse_mounts();
     for (std::size_t i = first; i < bases_.size(); ++i) {
@@ -124,68 +134,42 @@ class SurroundingsReader {
   void note(const char* file, const Error& error, bool& complete) {
     if (error.kind == ErrorKind::gone) return;
     add_gap(snapshot_.gaps, file, error.kind);
+    add_gap_process(out_.gap_processes, {file, error.kind}, {current_, name_of(current_)});
     complete = false;
+  }
+
+  [[nodiscard]] std::string name_of(pid_t pid) const {
+    const auto found = std::find_if(bases_.begin(), bases_.end(), [&](const auto& it) { return it.first->pid == pid; });
+    return found == bases_.end() ? std::string() : found->first->name;
   }
 
   // A thread may have entered or made a mount namespace of its own.
   void read_thread_views(const ProcessBrief& process, const std::string& base) {
     if (process.threads <= 1) return;
+    current_ = process.pid;
+    const auto missed = [&](const char* file, const Error& error) {
+      bool complete = true;
+      note(file, error, complete);
+      if (!complete) views_.set_incomplete();
+    };
     const std::string task = std::to_string(process.pid) + "/task";
     bool truncated = false;
     const auto tids = proc_.files().list(task, limits_.max_threads, truncated);
-    if (!tids) return note("task", tids.error(), out_.viewers_complete);
-    if (truncated) note("task", Error{ErrorKind::unsupported, "too many threads", 0}, out_.viewers_complete);
+    if (!tids) return missed("task", tids.error());
+    if (truncated) missed("task", Error{ErrorKind::unsupported, "too many threads", 0});
     for (const std::string& tid : *tids) {
-      if (out_of_time()) return note("mountinfo", Error{ErrorKind::timeout, "budget", 0}, out_.viewers_complete);
+      if (out_of_time()) return missed("mountinfo", Error{ErrorKind::timeout, "budget", 0});
       std::string own = task;
       own.append("/").append(tid).append("/");
-      if (own != base && tid != std::to_string(process.pid)) read_view(process.pid, own);
+      if (own != base && tid != std::to_string(process.pid)) views_.add(process.pid, own);
     }
-  }
-
-  void read_view(pid_t pid, const std::string& base) {
-    constexpr std::size_t kFirstLine = 64;  // "22 27 0:21 /": the two ids are within
-    const auto head = proc_.files().read_file(base + "mountinfo", kFirstLine);
-    if (!head) {
-      // EINVAL: a process past exit_task_namespaces sees nothing any more.
-      if (head.error().kind != ErrorKind::unsupported) note("mountinfo", head.error(), out_.viewers_complete);
-      return;
-    }
-    if (head->text.empty()) return;  // a root outside of its namespace: it sees no mount
-    const auto key = parse_first_mount(head->text);
-    if (!key) return note("mountinfo", key.error(), out_.viewers_complete);
-    auto known = viewer_of_.find(*key);
-    if (known == viewer_of_.end()) {
-      // Where it ended meanwhile, the next one of its namespace shows the table.
-      auto table = read_table(base);
-      if (!table) return;
-      known = viewer_of_.emplace(*key, out_.viewers.size()).first;
-      out_.viewers.push_back(Viewer{{}, *std::move(table)});
-    }
-    auto& pids = out_.viewers[known->second].pids;
-    if (pids.empty() || pids.back() != pid) pids.push_back(pid);
-  }
-
-  std::optional<MountTable> read_table(const std::string& base) {
-    const auto file = proc_.files().read_file(base + "mountinfo", limits_.max_mount_bytes);
-    auto parsed =
-        file ? parse_mountinfo(file->text, limits_.max_mount_lines) : Result<MountTable>(Failure(file.error()));
-    if (!parsed) {
-      note("mountinfo", parsed.error(), out_.viewers_complete);
-      return std::nullopt;
-    }
-    if (file->truncated || !parsed->complete) {
-      add_gap(snapshot_.gaps, "mountinfo", ErrorKind::unsupported);
-      out_.viewers_complete = false;
-    }
-    return *std::move(parsed);
   }
 
   void collect_fuse_mounts() {
     const auto add = [&](const MountTable& table) {
       for (const FuseMount& mount : table.fuse_mounts) fuse_mounts_.insert(mount.mount_id);
     };
-    for (const Viewer& viewer : out_.viewers) add(viewer.mounts);
+    for (const Viewer& viewer : views_.all()) add(viewer.mounts);
     for (const ProcessSample& suspect : snapshot_.suspects) {
       for (const ThreadSample& thread : suspect.threads) {
         if (thread.mounts) add(*thread.mounts);
@@ -201,6 +185,7 @@ class SurroundingsReader {
   }
 
   void read_process_descriptors(const ProcessBrief& process, const std::string& base) {
+    current_ = process.pid;
     bool complete = true;
     FileUser user;
     user.id.pid = process.pid;
@@ -336,34 +321,19 @@ class SurroundingsReader {
   const OwnProcesses& own_;
   const Clock& clock_;
   Snapshot& snapshot_;
+  MountViews views_;
   Nanoseconds start_;
+  pid_t current_ = 0;  // whose files are being read: for the gaps
   Surroundings out_;
   std::vector<std::pair<const ProcessBrief*, std::string>> bases_;
   std::deque<ProcessBrief> newcomers_;
   std::set<pid_t> seen_;
-  std::map<std::pair<int, int>, std::size_t> viewer_of_;
   std::set<int> fuse_mounts_;
   std::vector<LinkCandidate> candidates_;
   std::set<std::tuple<pid_t, std::string, int>> asked_;
 };
 
-bool may_wait_for_fuse(const ProcessSample& suspect, const ThreadSample& thread) {
-  if (thread.state == 'Z' || thread.state == 'X' || thread.state == 'R') return false;
-  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || thread.exiting.value_or(false) ||
-         suspect.brief.told_to_die;
-}
-
 }  // namespace
-
-bool needs_surroundings(const Snapshot& snapshot) {
-  const bool waiting = std::any_of(snapshot.connections.begin(), snapshot.connections.end(),
-                                   [](const ConnectionSample& c) { return c.may_wait(); });
-  if (!waiting) return false;
-  return std::any_of(snapshot.suspects.begin(), snapshot.suspects.end(), [](const ProcessSample& suspect) {
-    return std::any_of(suspect.threads.begin(), suspect.threads.end(),
-                       [&](const ThreadSample& thread) { return may_wait_for_fuse(suspect, thread); });
-  });
-}
 
 Surroundings read_surroundings(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
                                const Clock& clock, Snapshot& snapshot) {

@@ -40,6 +40,19 @@ void take_wchan(const Result<std::string>& text, ThreadSample& thread) {
   if (symbol != "0") thread.wchan = strip_symbol(symbol);
 }
 
+// Its PID namespace, and the control groups that tell whose container it is.
+void read_belonging(const Beneath& directory, ProcessSample& sample) {
+  if (!sample.brief.has_memory) {
+    if (const auto link = directory.read_link("ns/pid")) {
+      if (const auto id = parse_namespace_link(*link, "pid")) sample.pid_namespace = *id;
+    } else {
+      note(sample.gaps, "ns/pid", link.error());
+    }
+  }
+  const auto file = directory.read_file("cgroup", kMaxSmallFile);
+  if (file) sample.cgroup_paths = parse_cgroup(file->text);
+}
+
 void take_mount_namespace(const Result<std::string>& text, ThreadSample& thread) {
   if (!text) return;  // ENOENT once its namespaces are gone
   if (const auto id = parse_namespace_link(*text, "mnt")) thread.mount_namespace = *id;
@@ -51,109 +64,16 @@ Result<std::string> read_text(const Beneath& directory, const std::string& path)
   return std::move(file->text);
 }
 
-void read_mounts(const Beneath& directory, const std::string& task, const ReadLimits& limits, ThreadSample& thread) {
-  const auto file = directory.read_file(task + "mountinfo", limits.max_mount_bytes);
-  if (!file) {
-    // EINVAL: its namespaces are gone (a zombie, or the teardown of its mount namespace). That is a state, not a gap.
-    if (file.error().kind != ErrorKind::unsupported) note(thread.gaps, "mountinfo", file.error());
-    return;
-  }
-  auto table = parse_mountinfo(file->text, limits.max_mount_lines);
-  if (!table) return note(thread.gaps, "mountinfo", table.error());
-  table->complete = table->complete && !file->truncated;
-  if (!table->complete) add_gap(thread.gaps, "mountinfo", ErrorKind::unsupported);
-  thread.mounts = *std::move(table);
-}
-
-// The descriptors of a thread that has not come to exit_files: which mounts it has files open on.
-void read_open_mounts(const Beneath& directory, const std::string& task, const ReadLimits& limits,
-                      ThreadSample& thread) {
-  bool truncated = false;
-  const auto names = directory.list(task + "fdinfo", limits.max_descriptors, truncated);
-  if (!names) return note(thread.gaps, "fdinfo", names.error());
-  if (truncated) add_gap(thread.gaps, "fdinfo", ErrorKind::unsupported);
-  for (const std::string& name : *names) {
-    const auto text = read_text(directory, task + "fdinfo/" + name);
-    if (!text) {
-      note(thread.gaps, "fdinfo", text.error());
-      continue;
-    }
-    if (const auto info = parse_fdinfo(*text)) {
-      thread.open_mount_ids.push_back(info->mount_id);
-    } else {
-      note(thread.gaps, "fdinfo", info.error());
-    }
-  }
-  auto& ids = thread.open_mount_ids;
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-}
-
-// Since when it has not run. Both clocks have their error (steal time, suspend), so the shorter time counts.
-void read_slept(const Beneath& directory, const std::string& task, const SchedNow& now, ThreadSample& thread) {
-  const auto text = read_text(directory, task + "sched");
-  const auto exec_start = text ? parse_exec_start(*text) : Result<Nanoseconds>(Failure(text.error()));
-  if (!exec_start) return;
-  std::optional<Nanoseconds> slept;
-  for (const auto& reference : {now.own_exec_start, now.uptime}) {
-    if (!reference) continue;
-    const Nanoseconds age = std::max(*reference - *exec_start, Nanoseconds(0));
-    slept = slept ? std::min(*slept, age) : age;
-  }
-  thread.slept = slept;
-}
-
 // Told to die, or on its way: worth more than its status. One that waits for its io_uring on the way out of exit_group
 // shows nothing of it but D, one that is stopped at PTRACE_EVENT_EXIT nothing but t: their stack has to tell.
-bool is_told_to_die(const ThreadSample& thread, const ProcessSample& process) {
-  return !thread.has_memory || thread.sigkill_pending || thread.core_dumping || process.brief.told_to_die ||
-         thread.state == 't' || (process.below_dying && thread.state == 'D');
+bool is_worth_a_look(const ThreadSample& thread, const ProcessSample& process) {
+  return process.is_told_to_die(thread) || thread.state == 't' || (process.below_dying && thread.state == 'D');
 }
 
 // Stopped for a tracer, and no more: what its stack tells is enough, and a debugger may hold thousands of threads so.
 bool is_only_traced(const ThreadSample& thread, const ProcessSample& process) {
-  return thread.state == 't' && thread.has_memory && !thread.sigkill_pending && !thread.core_dumping &&
-         !process.brief.told_to_die;
+  return thread.state == 't' && !process.is_told_to_die(thread);
 }
-
-bool is_asleep_for_good(const ThreadSample& thread) { return thread.state != 'Z' && thread.state != 'X'; }
-
-bool read_thread(const Beneath& directory, pid_t tid, const ReadLimits& limits, const SchedNow& now,
-                 ProcessSample& process) {
-  const std::string task = "task/" + std::to_string(tid) + "/";
-  const auto text = read_text(directory, task + "status");
-  const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
-  if (!status) {
-    note(process.gaps, "status", status.error());
-    return status.error().kind == ErrorKind::gone;
-  }
-  ThreadSample thread;
-  thread.id.tid = tid;
-  thread.comm = status->name;
-  thread.state = status->state;
-  thread.has_memory = status->has_memory;
-  thread.sigkill_pending = status->sigkill_pending;
-  thread.core_dumping = status->core_dumping;
-  thread.context_switches = status->context_switches;
-  thread.tracer = status->tracer;
-  if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
-  if (is_asleep_for_good(thread) && is_told_to_die(thread, process)) {
-    if (!thread.has_memory) {
-      take_stack(read_text(directory, task + "stack"), thread);
-      take_wchan(read_text(directory, task + "wchan"), thread);
-      take_mount_namespace(directory.read_link(task + "ns/mnt"), thread);
-    }
-    if (!is_only_traced(thread, process)) {
-      read_mounts(directory, task, limits, thread);
-      read_open_mounts(directory, task, limits, thread);
-    }
-    read_slept(directory, task, now, thread);
-  }
-  process.threads.push_back(std::move(thread));
-  return true;
-}
-
-}  // namespace
 
 SchedNow read_sched_now(const ProcRoot& proc) {
   SchedNow now;
@@ -166,30 +86,173 @@ SchedNow read_sched_now(const ProcRoot& proc) {
   return now;
 }
 
-std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits& limits, const ProcessBrief& brief,
-                                          bool below_dying, const SchedNow& now) {
+// It has not run since `known` was read: then whatever else was read of it still holds.
+bool has_not_run(const ThreadSample& thread, const ThreadSample& known) {
+  return known.state == thread.state && known.context_switches == thread.context_switches &&
+         known.has_memory == thread.has_memory && known.sigkill_pending == thread.sigkill_pending &&
+         known.core_dumping == thread.core_dumping && known.tracer == thread.tracer;
+}
+
+}  // namespace
+
+// A table may be of 10,000 lines, so threads that see the same one share it. Which one that is, the link to the
+// namespace says, or the first line (parse_first_mount).
+void SuspectReader::read_mounts(const Beneath& directory, const std::string& task, Shared& shared,
+                                ThreadSample& thread) const {
+  // EINVAL: its namespaces are gone (a zombie, or the teardown of its mount namespace). That is a state, not a gap.
+  const auto failed = [&](const Error& error) {
+    if (error.kind != ErrorKind::unsupported) note(thread.gaps, "mountinfo", error);
+  };
+  if (thread.mount_namespace) {
+    const auto known = shared.by_namespace.find(*thread.mount_namespace);
+    if (known != shared.by_namespace.end()) thread.mounts = known->second;
+  } else if (!shared.by_first_mount.empty()) {
+    constexpr std::size_t kFirstLine = 64;  // "22 27 0:21 /": the two ids are within
+    const auto head = directory.read_file(task + "mountinfo", kFirstLine);
+    if (!head) return failed(head.error());
+    const auto first = parse_first_mount(head->text);
+    const auto known = first ? shared.by_first_mount.find(*first) : shared.by_first_mount.end();
+    if (known != shared.by_first_mount.end()) thread.mounts = known->second;
+  }
+  if (!thread.mounts) {
+    const auto file = directory.read_file(task + "mountinfo", limits_.max_mount_bytes);
+    if (!file) return failed(file.error());
+    auto table = parse_mountinfo(file->text, limits_.max_mount_lines);
+    if (!table) return note(thread.gaps, "mountinfo", table.error());
+    table->complete = table->complete && !file->truncated;
+    thread.mounts = std::make_shared<const MountTable>(*std::move(table));
+    if (thread.mount_namespace) shared.by_namespace[*thread.mount_namespace] = thread.mounts;
+    if (const auto first = parse_first_mount(file->text)) shared.by_first_mount[*first] = thread.mounts;
+  }
+  if (!thread.mounts->complete) add_gap(thread.gaps, "mountinfo", ErrorKind::unsupported);
+}
+
+// The descriptors of a thread that has not come to exit_files: which mounts it has files open on. Threads nearly always
+// share one table, and nothing in the safe class says whether they do; where they are many, or the table is large, what
+// one showed serves for all whose table has the same size.
+void SuspectReader::read_open_mounts(const Beneath& directory, const std::string& task, std::uint32_t table_size,
+                                     Shared& shared, ThreadSample& thread) const {
+  constexpr std::size_t kOwnListings = 64;
+  constexpr std::uint32_t kLargeTable = 4096;
+  const auto known = shared.open_mounts.find(table_size);
+  if (known != shared.open_mounts.end() && (shared.listings >= kOwnListings || table_size >= kLargeTable)) {
+    thread.open_mount_ids = known->second;
+    return;
+  }
+  bool truncated = false;
+  const auto names = directory.list(task + "fdinfo", limits_.max_descriptors, truncated);
+  if (!names) return note(thread.gaps, "fdinfo", names.error());
+  ++shared.listings;
+  if (truncated) add_gap(thread.gaps, "fdinfo", ErrorKind::unsupported);
+  auto& ids = thread.open_mount_ids;
+  for (const std::string& name : *names) {
+    if (out_of_time()) {
+      add_gap(thread.gaps, "fdinfo", ErrorKind::timeout);
+      break;
+    }
+    const auto text = read_text(directory, task + "fdinfo/" + name);
+    const auto info = text ? parse_fdinfo(*text) : Result<DescriptorInfo>(Failure(text.error()));
+    if (info) {
+      ids.push_back(info->mount_id);
+    } else {
+      note(thread.gaps, "fdinfo", info.error());
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  if (thread.gaps.count({"fdinfo", ErrorKind::timeout}) == 0) shared.open_mounts[table_size] = ids;
+}
+
+// Since when it has not run. Both clocks have their error (steal time, suspend), so the shorter time counts.
+void SuspectReader::read_slept(const Beneath& directory, const std::string& task, ThreadSample& thread) {
+  const auto text = read_text(directory, task + "sched");
+  const auto exec_start = text ? parse_exec_start(*text) : Result<Nanoseconds>(Failure(text.error()));
+  if (!exec_start) return;
+  if (!now_) now_ = read_sched_now(proc_);
+  std::optional<Nanoseconds> slept;
+  for (const auto& reference : {now_->own_exec_start, now_->uptime}) {
+    if (!reference) continue;
+    const Nanoseconds age = std::max(*reference - *exec_start, Nanoseconds(0));
+    slept = slept ? std::min(*slept, age) : age;
+  }
+  thread.slept = slept;
+}
+
+void SuspectReader::read_closely(const Beneath& directory, const std::string& task, std::uint32_t table_size,
+                                 Shared& shared, const ProcessSample& process, ThreadSample& thread) {
+  if (!thread.has_memory) {
+    take_stack(read_text(directory, task + "stack"), thread);
+    take_wchan(read_text(directory, task + "wchan"), thread);
+    take_mount_namespace(directory.read_link(task + "ns/mnt"), thread);
+  }
+  if (!is_only_traced(thread, process)) {
+    read_mounts(directory, task, shared, thread);
+    read_open_mounts(directory, task, table_size, shared, thread);
+  }
+  read_slept(directory, task, thread);
+}
+
+bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, const KeptSuspect* kept, Shared& shared,
+                                ProcessSample& out) {
+  const std::string task = "task/" + std::to_string(tid) + "/";
+  const auto text = read_text(directory, task + "status");
+  const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
+  if (!status) {
+    note(out.gaps, "status", status.error());
+    return status.error().kind == ErrorKind::gone;
+  }
+  ThreadSample thread;
+  thread.id.tid = tid;
+  thread.comm = status->name;
+  thread.state = status->state;
+  thread.has_memory = status->has_memory;
+  thread.sigkill_pending = status->sigkill_pending;
+  thread.core_dumping = status->core_dumping;
+  thread.context_switches = status->context_switches;
+  thread.tracer = status->tracer;
+  const auto known = shared.before.find(tid);
+  if (known != shared.before.end() && has_not_run(thread, *known->second)) {
+    out.threads.push_back(*known->second);
+    ThreadSample& again = out.threads.back();
+    again.kept = true;
+    if (again.slept) *again.slept += taken_ - kept->read_at;
+    // Of this very moment, so it is asked again (merge_waits).
+    again.queued.reset();
+    again.on_stack.reset();
+    return true;
+  }
+  if (!thread.has_memory) take_stat(read_text(directory, task + "stat"), thread);
+  if (!thread.is_finished() && is_worth_a_look(thread, out)) {
+    read_closely(directory, task, status->descriptor_table_size, shared, out, thread);
+  }
+  out.threads.push_back(std::move(thread));
+  return true;
+}
+
+std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool below_dying, const KeptSuspect* kept) {
   ProcessSample sample;
   sample.brief = brief;
   sample.below_dying = below_dying;
   sample.id.pid = brief.pid;
   // Held through all reads: a recycled PID answers ESRCH below it, never with another process.
-  const auto directory = proc.files().open_directory(std::to_string(brief.pid));
+  const auto directory = proc_.files().open_directory(std::to_string(brief.pid));
   if (!directory) {
     if (directory.error().kind == ErrorKind::gone) return std::nullopt;
     note(sample.gaps, "process", directory.error());
     sample.threads_complete = false;
     return sample;
   }
-  if (!brief.has_memory) {
-    if (const auto link = directory->read_link("ns/pid")) {
-      if (const auto id = parse_namespace_link(*link, "pid")) sample.pid_namespace = *id;
-    } else {
-      note(sample.gaps, "ns/pid", link.error());
+  if (kept != nullptr) {
+    sample.pid_namespace = kept->sample.pid_namespace;
+    sample.cgroup_paths = kept->sample.cgroup_paths;
+    for (const auto& [what, count] : kept->sample.gaps) {
+      if (what.first == "ns/pid") sample.gaps[what] = count;
     }
+  } else {
+    read_belonging(*directory, sample);
   }
-  if (const auto text = read_text(*directory, "cgroup")) sample.cgroup_paths = parse_cgroup(*text);
   bool truncated = false;
-  const auto tids = directory->list("task", limits.max_threads, truncated);
+  const auto tids = directory->list_numbers("task", limits_.max_threads, truncated);
   if (!tids) {
     if (tids.error().kind == ErrorKind::gone) return std::nullopt;
     note(sample.gaps, "task", tids.error());
@@ -198,9 +261,18 @@ std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits
   }
   if (truncated) add_gap(sample.gaps, "task", ErrorKind::unsupported);
   sample.threads_complete = !truncated;
-  for (const std::string& name : *tids) {
-    const auto tid = parse_u64(name);
-    if (tid && !read_thread(*directory, static_cast<pid_t>(*tid), limits, now, sample)) sample.threads_complete = false;
+  Shared shared;
+  if (kept != nullptr) {
+    for (const ThreadSample& thread : kept->sample.threads) shared.before[thread.id.tid] = &thread;
+  }
+  for (const NumberedEntry& entry : *tids) {
+    if (out_of_time()) {
+      add_gap(sample.gaps, "task", ErrorKind::timeout);
+      sample.threads_complete = false;
+      break;
+    }
+    if (!read_thread(*directory, static_cast<pid_t>(entry.number), kept, shared, sample))
+      sample.threads_complete = false;
   }
   for (const ThreadSample& thread : sample.threads) {
     if (thread.id.tid == brief.pid) sample.id.start_ticks = thread.id.start_ticks;
@@ -211,9 +283,10 @@ std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits
 std::vector<BoundedRequest> hazards_of(const ProcessSample& sample) {
   std::vector<BoundedRequest> requests;
   const std::string process = std::to_string(sample.id.pid) + "/";
-  if (sample.brief.has_memory && sample.brief.level > 0) requests.push_back({process + "ns/pid", true});
+  const bool asked = sample.pid_namespace || sample.gaps.count({"ns/pid", ErrorKind::timeout}) > 0;
+  if (sample.brief.has_memory && sample.brief.level > 0 && !asked) requests.push_back({process + "ns/pid", true});
   for (const ThreadSample& thread : sample.threads) {
-    if (!thread.has_memory || !is_told_to_die(thread, sample) || !is_asleep_for_good(thread)) continue;
+    if (!thread.has_memory || thread.kept || thread.is_finished() || !is_worth_a_look(thread, sample)) continue;
     const std::string task = process + "task/" + std::to_string(thread.id.tid) + "/";
     for (const char* file : {"stat", "stack", "wchan"}) requests.push_back({task + file, false});
   }

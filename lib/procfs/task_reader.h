@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading one suspect: its threads, and of each thread that may be blocked what detection needs. Private to lib/procfs.
+// Reading suspects: their threads, and of each thread that may be blocked what detection needs. Private to lib/procfs.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "procfs/bounded_read.h"
@@ -11,17 +15,47 @@
 
 namespace defused {
 
-/// "Now" on the two clocks that `sched` may be measured against (see read_sched_now).
+/// "Now" on the two clocks that `sched` may be measured against.
 struct SchedNow {
   std::optional<Nanoseconds> own_exec_start;  ///< se.exec_start of this process
   std::optional<Nanoseconds> uptime;
 };
-SchedNow read_sched_now(const ProcRoot& proc);
 
-/// Reads the suspect `brief` with the files that do not block: those of threads without memory, and the safe class of
-/// the others. Nothing where the process is gone.
-std::optional<ProcessSample> read_suspect(const ProcRoot& proc, const ReadLimits& limits, const ProcessBrief& brief,
-                                          bool below_dying, const SchedNow& now);
+/// Reads the suspects of one pass with the files that do not block: those of threads without memory, and the safe class
+/// of the others. All together have a budget; who comes after it has a gap.
+class SuspectReader {
+ public:
+  SuspectReader(const ProcRoot& proc, const ReadLimits& limits, Nanoseconds taken)
+      : proc_(proc), limits_(limits), taken_(taken) {}
+
+  /// Nothing where the process is gone. `kept` is the same process as an earlier pass read it, or null: a thread that
+  /// has not run since is taken from there, all but its status.
+  std::optional<ProcessSample> read(const ProcessBrief& brief, bool below_dying, const KeptSuspect* kept);
+
+ private:
+  /// What threads of one process share.
+  struct Shared {
+    std::unordered_map<pid_t, const ThreadSample*> before;  ///< as an earlier pass read them
+    std::map<std::pair<int, int>, std::shared_ptr<const MountTable>> by_first_mount;
+    std::map<NamespaceId, std::shared_ptr<const MountTable>> by_namespace;
+    std::map<std::uint32_t, std::vector<int>> open_mounts;  ///< by FDSize, those of the last thread that had it
+    std::size_t listings = 0;
+  };
+  bool read_thread(const Beneath& directory, pid_t tid, const KeptSuspect* kept, Shared& shared, ProcessSample& out);
+  void read_closely(const Beneath& directory, const std::string& task, std::uint32_t table_size, Shared& shared,
+                    const ProcessSample& process, ThreadSample& thread);
+  void read_mounts(const Beneath& directory, const std::string& task, Shared& shared, ThreadSample& thread) const;
+  void read_open_mounts(const Beneath& directory, const std::string& task, std::uint32_t table_size, Shared& shared,
+                        ThreadSample& thread) const;
+  void read_slept(const Beneath& directory, const std::string& task, ThreadSample& thread);
+  [[nodiscard]] bool out_of_time() const { return watch_.elapsed() > limits_.suspects_budget; }
+
+  const ProcRoot& proc_;
+  const ReadLimits& limits_;
+  Nanoseconds taken_;
+  Stopwatch watch_;
+  std::optional<SchedNow> now_;
+};
 
 /// The reads of `sample` that were put off because they may block (paths below /proc).
 std::vector<BoundedRequest> hazards_of(const ProcessSample& sample);

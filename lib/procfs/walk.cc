@@ -1,90 +1,250 @@
 // SPDX-License-Identifier: Apache-2.0
-// The walk over all processes, and who is looked at closely.
+// The walk over all processes, and the suspects among them.
 #include <algorithm>
-#include <set>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "base/text.h"
 #include "procfs/parse.h"
 #include "procfs/proc_root.h"
+#include "procfs/suspects.h"
 #include "procfs/task_reader.h"
 
 namespace defused {
 
 namespace {
 
-class Family {
- public:
-  explicit Family(const std::vector<ProcessBrief>& processes) {
-    for (const ProcessBrief& process : processes) children_[process.ppid].push_back(process.pid);
-  }
-  // `pid` and all its descendants into `out`.
-  void add_tree(pid_t pid, std::set<pid_t>& out) const {
-    std::vector<pid_t> todo = {pid};
-    while (!todo.empty()) {
-      const pid_t next = todo.back();
-      todo.pop_back();
-      if (!out.insert(next).second) continue;
-      const auto found = children_.find(next);
-      if (found != children_.end()) todo.insert(todo.end(), found->second.begin(), found->second.end());
-    }
-  }
-
- private:
-  std::unordered_map<pid_t, std::vector<pid_t>> children_;
-};
-
-bool is_told_to_die(const ProcessBrief& process) {
-  if (process.kernel_thread || process.is_finished()) return false;
-  // Stopped for a tracer it may be on its way out (PTRACE_EVENT_EXIT): its stack tells.
-  return process.is_exiting() || process.sigkill_pending || process.is_doomed() || process.state == 't';
-}
-
-// A process that entered its PID namespace by setns: it has a number there, but its parent is outside. Whose namespace
-// it is in, only ns/pid tells; asked where a namespace of its depth is dying.
-bool may_be_injected(const ProcessBrief& process, const std::set<pid_t>& below, std::uint32_t shallowest) {
-  return process.level >= shallowest && !process.is_init() && below.count(process.pid) == 0;
-}
-
-struct Suspects {
-  std::set<pid_t> below;   // the trees of inits that are dying
-  std::set<pid_t> chosen;  // all that are looked at, those included
-};
-
-Suspects choose_suspects(const std::vector<ProcessBrief>& processes) {
-  const Family family(processes);
-  std::set<pid_t> below;
-  std::uint32_t shallowest = UINT32_MAX;
-  for (const ProcessBrief& process : processes) {
-    if (!process.is_dying_init()) continue;
-    family.add_tree(process.pid, below);
-    shallowest = std::min(shallowest, process.level);
-  }
-  std::set<pid_t> chosen = below;
-  std::unordered_map<pid_t, std::uint32_t> levels;
-  for (const ProcessBrief& process : processes) levels[process.pid] = process.level;
-  for (const ProcessBrief& process : processes) {
-    if (is_told_to_die(process)) chosen.insert(process.pid);
-    if (!may_be_injected(process, below, shallowest)) continue;
-    const auto parent = levels.find(process.ppid);
-    const bool from_outside = parent == levels.end() || parent->second < process.level;
-    if (from_outside) family.add_tree(process.pid, chosen);
-  }
-  return {std::move(below), std::move(chosen)};
-}
+constexpr std::size_t kMaxSmallFile = 65'536;
+// A container is put into its place (its cgroup) while it starts.
+constexpr Nanoseconds kSettled = std::chrono::seconds(60);
+constexpr Nanoseconds kHoldFirst = std::chrono::seconds(10);
+constexpr Nanoseconds kHoldLongest = std::chrono::minutes(5);
 
 void merge(const Gaps& from, Gaps& into) {
   for (const auto& [key, count] : from) into[key] += count;
 }
 
-// While they live: cgroup v1 shows "/" for a task that exits.
-void read_init_cgroups(const ProcRoot& proc, Snapshot& snapshot) {
-  for (const ProcessBrief& process : snapshot.processes) {
-    if (!process.is_init() || !process.has_memory) continue;
-    const auto file = proc.files().read_file(std::to_string(process.pid) + "/cgroup", 65'536);
-    if (file) snapshot.init_cgroups[process.pid] = parse_cgroup(file->text);
+// Whatever it is, it may be something else at the next pass; or it is an init, of which all depends.
+bool may_change(const ProcessBrief& process) {
+  return process.is_init() || is_told_to_die(process) || process.is_finished();
+}
+
+class Walk {
+ public:
+  Walk(const ProcRoot& proc, const ReadLimits& limits, const WalkOrder& order, WalkMemory& memory, Snapshot& snapshot)
+      : proc_(proc), limits_(limits), order_(order), memory_(memory), snapshot_(snapshot) {}
+
+  Result<void> run() {
+    const auto entries = proc_.list_processes(limits_.max_processes);
+    if (!entries) return prepend("reading /proc", entries.error());
+    snapshot_.processes.reserve(entries->size());
+    beside_.reserve(entries->size());
+    fresh_.reserve(entries->size());
+    find_turn(*entries);
+    for (std::size_t i = 0; i < entries->size(); ++i) take((*entries)[i], is_its_turn(i, entries->size()));
+    look_at_relatives();
+    read_init_cgroups();
+    read_suspects();
+    memory_.processes = snapshot_.processes;
+    memory_.beside = std::move(beside_);
+    memory_.walked = snapshot_.taken.boottime;
+    return {};
   }
+
+ private:
+  // Each pass reads so many of the rest, in the order of their PIDs, that all had their turn within `rotation`.
+  void find_turn(const std::vector<NumberedEntry>& entries) {
+    if (order_.depth == WalkDepth::full || !memory_.walked || entries.empty()) return;
+    const auto first =
+        std::upper_bound(entries.begin(), entries.end(), static_cast<std::uint64_t>(memory_.turn),
+                         [](std::uint64_t turn, const NumberedEntry& entry) { return turn < entry.number; });
+    turn_begin_ = static_cast<std::size_t>(first - entries.begin());
+    const double share = to_seconds(snapshot_.taken.boottime - *memory_.walked) / to_seconds(order_.rotation);
+    const double count = std::clamp(share, 0.0, 1.0) * static_cast<double>(entries.size());
+    turn_count_ = static_cast<std::size_t>(count) + 1;
+    memory_.turn = static_cast<pid_t>(entries[(turn_begin_ + turn_count_ - 1) % entries.size()].number);
+  }
+
+  [[nodiscard]] bool is_its_turn(std::size_t index, std::size_t count) const {
+    return (index + count - turn_begin_ % count) % count < turn_count_;
+  }
+
+  // Of the last pass, if it is the same process. Called with PIDs in ascending order.
+  [[nodiscard]] std::optional<std::size_t> find_known(const NumberedEntry& entry) {
+    const auto pid = static_cast<pid_t>(entry.number);
+    while (known_ < memory_.processes.size() && memory_.processes[known_].pid < pid) ++known_;
+    if (known_ == memory_.processes.size() || memory_.processes[known_].pid != pid) return std::nullopt;
+    if (entry.inode == 0 || memory_.beside[known_].inode != entry.inode) return std::nullopt;
+    return known_;
+  }
+
+  void take(const NumberedEntry& entry, bool its_turn) {
+    const auto known = find_known(entry);
+    const auto pid = static_cast<pid_t>(entry.number);
+    const bool keep = order_.depth == WalkDepth::changes && known && !its_turn &&
+                      !may_change(memory_.processes[*known]) && order_.told_to_die.count(pid) == 0;
+    if (keep) {
+      add(memory_.processes[*known], memory_.beside[*known], false);
+      return;
+    }
+    auto brief = read_brief(pid);
+    if (!brief) return;
+    WalkMemory::Beside beside;
+    if (known) beside = memory_.beside[*known];
+    if (!known) beside.first_seen = snapshot_.taken.boottime;
+    if (its_turn || order_.depth == WalkDepth::full) beside.cgroup.reset();
+    beside.inode = entry.inode;
+    add(*std::move(brief), std::move(beside), true);
+  }
+
+  void add(ProcessBrief brief, WalkMemory::Beside beside, bool fresh) {
+    snapshot_.processes.push_back(std::move(brief));
+    beside_.push_back(std::move(beside));
+    fresh_.push_back(fresh);
+  }
+
+  // Nothing where it is gone, or is a gap.
+  std::optional<ProcessBrief> read_brief(pid_t pid) {
+    const auto file = proc_.files().read_file(std::to_string(pid) + "/status", kMaxSmallFile);
+    const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
+    if (!status) {
+      if (status.error().kind != ErrorKind::gone) add_gap(snapshot_.gaps, "status", status.error().kind);
+      return std::nullopt;
+    }
+    ProcessBrief brief = make_brief(*status);
+    brief.told_to_die = !brief.kernel_thread && !brief.is_finished() && order_.told_to_die.count(pid) > 0;
+    return brief;
+  }
+
+  [[nodiscard]] bool is_listed(pid_t pid) const {
+    const auto& all = snapshot_.processes;
+    const auto found = std::lower_bound(all.begin(), all.end(), pid,
+                                        [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
+    return found != all.end() && found->pid == pid;
+  }
+
+  // What was not read again although it matters: the family of a dying init, whoever lost its parent since (it may have
+  // become a child of that init), and the flushers, whose names tell what they write back.
+  [[nodiscard]] bool is_wanted(const ProcessBrief& process) const {
+    if (suspects_.chosen.count(process.pid) > 0) return true;
+    if (process.kernel_thread) return process.name.compare(0, 8, "kworker/") == 0;
+    return !suspects_.below.empty() && process.level > 0 && !is_listed(process.ppid);
+  }
+
+  // Rereading may show other parents, so it is asked again who belongs to whom; each process is read once at most.
+  void look_at_relatives() {
+    suspects_ = choose_suspects(snapshot_.processes);
+    while (order_.depth == WalkDepth::changes && !suspects_.chosen.empty()) {
+      std::vector<std::size_t> gone;
+      bool any = false;
+      for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
+        if (fresh_[i] || !is_wanted(snapshot_.processes[i])) continue;
+        any = true;
+        fresh_[i] = true;
+        if (auto brief = read_brief(snapshot_.processes[i].pid)) {
+          snapshot_.processes[i] = *std::move(brief);
+        } else {
+          gone.push_back(i);
+        }
+      }
+      for (auto at = gone.rbegin(); at != gone.rend(); ++at) remove(*at);
+      if (!any) return;
+      suspects_ = choose_suspects(snapshot_.processes);
+    }
+  }
+
+  void remove(std::size_t index) {
+    const auto at = static_cast<std::ptrdiff_t>(index);
+    snapshot_.processes.erase(snapshot_.processes.begin() + at);
+    beside_.erase(beside_.begin() + at);
+    fresh_.erase(fresh_.begin() + at);
+  }
+
+  // While they live: cgroup v1 shows "/" for a task that exits.
+  void read_init_cgroups() {
+    for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
+      const ProcessBrief& process = snapshot_.processes[i];
+      if (!process.is_init() || !process.has_memory) continue;
+      WalkMemory::Beside& beside = beside_[i];
+      const bool settled = snapshot_.taken.boottime - beside.first_seen >= kSettled;
+      if (!beside.cgroup || !settled) {
+        const auto file = proc_.files().read_file(std::to_string(process.pid) + "/cgroup", kMaxSmallFile);
+        if (!file) continue;
+        beside.cgroup = parse_cgroup(file->text);
+      }
+      snapshot_.init_cgroups[process.pid] = *beside.cgroup;
+    }
+  }
+
+  void read_suspects() {
+    if (suspects_.chosen.empty()) return;
+    SuspectReader reader(proc_, limits_, snapshot_.taken.boottime);
+    for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
+      const ProcessBrief& process = snapshot_.processes[i];
+      if (suspects_.chosen.count(process.pid) == 0 || process.kernel_thread) continue;
+      const bool below = suspects_.below.count(process.pid) > 0;
+      auto sample = reader.read(process, below, find_kept(process, below, beside_[i].inode));
+      if (!sample) continue;
+      snapshot_.suspects.push_back(*std::move(sample));
+      memory_.suspects[process.pid].inode = beside_[i].inode;
+    }
+  }
+
+  [[nodiscard]] const KeptSuspect* find_kept(const ProcessBrief& process, bool below, std::uint64_t inode) {
+    const auto found = memory_.suspects.find(process.pid);
+    if (found == memory_.suspects.end()) return nullptr;
+    const KeptSuspect& kept = found->second;
+    if (inode == 0 || kept.inode != inode) {
+      memory_.suspects.erase(found);
+      return nullptr;
+    }
+    const bool same_questions =
+        kept.sample.below_dying == below && kept.sample.brief.told_to_die == process.told_to_die;
+    const bool serves =
+        order_.depth == WalkDepth::changes && same_questions && snapshot_.taken.boottime - kept.read_at < kept.hold_for;
+    return serves ? &kept : nullptr;
+  }
+
+  const ProcRoot& proc_;
+  const ReadLimits& limits_;
+  const WalkOrder& order_;
+  WalkMemory& memory_;
+  Snapshot& snapshot_;
+  std::vector<WalkMemory::Beside> beside_;
+  std::vector<bool> fresh_;  // its status was read in this pass
+  std::size_t known_ = 0;
+  std::size_t turn_begin_ = 0;
+  std::size_t turn_count_ = 0;
+  Suspects suspects_;
+};
+
+// None of its threads has run since.
+bool stands_still(const ProcessSample& sample, const ProcessSample& before) {
+  std::map<pid_t, std::uint64_t> switches;
+  for (const ThreadSample& thread : before.threads) switches[thread.id.tid] = thread.context_switches;
+  return std::all_of(sample.threads.begin(), sample.threads.end(), [&](const ThreadSample& thread) {
+    const auto found = switches.find(thread.id.tid);
+    return found != switches.end() && found->second == thread.context_switches;
+  });
+}
+
+void remember(const Snapshot& snapshot, WalkMemory& memory) {
+  std::map<pid_t, KeptSuspect> after;
+  for (const ProcessSample& sample : snapshot.suspects) {
+    KeptSuspect& kept = memory.suspects[sample.id.pid];
+    const auto& threads = sample.threads;
+    const auto is_kept = [](const ThreadSample& thread) { return thread.kept; };
+    if (threads.empty() || !std::all_of(threads.begin(), threads.end(), is_kept)) {
+      // A thread that is still kept is as old as it was.
+      const bool partly = std::any_of(threads.begin(), threads.end(), is_kept);
+      const bool still = kept.hold_for > Nanoseconds(0) && stands_still(sample, kept.sample);
+      kept.hold_for = still ? std::min(2 * kept.hold_for, kHoldLongest) : kHoldFirst;
+      if (!partly) kept.read_at = snapshot.taken.boottime;
+      kept.sample = sample;
+    }
+    after[sample.id.pid] = std::move(kept);
+  }
+  memory.suspects = std::move(after);
 }
 
 }  // namespace
@@ -96,65 +256,26 @@ Result<ProcRoot> ProcRoot::open(const std::string& path, ReadHook hook) {
   return ProcRoot(*std::move(root), knobs ? *std::move(knobs) : Beneath());
 }
 
-Result<std::vector<pid_t>> ProcRoot::list_processes(std::size_t max) const {
+Result<std::vector<NumberedEntry>> ProcRoot::list_processes(std::size_t max) const {
   bool truncated = false;
-  const auto names = root_.list(".", max, truncated);
-  if (!names) return Failure(names.error());
-  std::vector<pid_t> pids;
-  pids.reserve(names->size());
-  for (const std::string& name : *names) {
-    const auto pid = parse_u64(name);
-    if (pid) pids.push_back(static_cast<pid_t>(*pid));
-  }
-  std::sort(pids.begin(), pids.end());
-  return pids;
+  auto entries = root_.list_numbers(".", max, truncated);
+  if (!entries) return entries;
+  std::sort(entries->begin(), entries->end(),
+            [](const NumberedEntry& a, const NumberedEntry& b) { return a.number < b.number; });
+  return entries;
+}
+
+Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, const WalkOrder& order, WalkMemory& memory,
+                            Snapshot& snapshot) {
+  return Walk(proc, limits, order, memory, snapshot).run();
 }
 
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
-  const auto pids = proc.list_processes(limits.max_processes);
-  if (!pids) return prepend("reading /proc", pids.error());
-  snapshot.processes.reserve(pids->size());
-  for (const pid_t pid : *pids) {
-    const auto file = proc.files().read_file(std::to_string(pid) + "/status", 65'536);
-    const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
-    if (status) {
-      snapshot.processes.push_back(make_brief(*status));
-    } else if (status.error().kind != ErrorKind::gone) {
-      add_gap(snapshot.gaps, "status", status.error().kind);
-    }
-  }
-  read_init_cgroups(proc, snapshot);
-  const auto [below, chosen] = choose_suspects(snapshot.processes);
-  if (chosen.empty()) return {};
-  const SchedNow now = read_sched_now(proc);
-  for (const ProcessBrief& process : snapshot.processes) {
-    if (chosen.count(process.pid) == 0 || process.kernel_thread) continue;
-    auto sample = read_suspect(proc, limits, process, below.count(process.pid) > 0, now);
-    if (sample) snapshot.suspects.push_back(*std::move(sample));
-  }
-  return {};
+  WalkMemory memory;
+  return read_processes(proc, limits, WalkOrder{}, memory, snapshot);
 }
 
-void add_suspects(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& told_to_die,
-                  Snapshot& snapshot) {
-  std::set<pid_t> known;
-  for (ProcessSample& suspect : snapshot.suspects) {
-    known.insert(suspect.id.pid);
-    if (told_to_die.count(suspect.id.pid) > 0) suspect.brief.told_to_die = true;
-  }
-  const SchedNow now = told_to_die.empty() ? SchedNow{} : read_sched_now(proc);
-  for (ProcessBrief& process : snapshot.processes) {
-    if (told_to_die.count(process.pid) == 0 || process.kernel_thread || process.is_finished()) continue;
-    process.told_to_die = true;
-    if (known.count(process.pid) > 0) continue;
-    auto sample = read_suspect(proc, limits, process, false, now);
-    if (sample) snapshot.suspects.push_back(*std::move(sample));
-  }
-  std::sort(snapshot.suspects.begin(), snapshot.suspects.end(),
-            [](const ProcessSample& a, const ProcessSample& b) { return a.id.pid < b.id.pid; });
-}
-
-void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
+void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot) {
   std::vector<BoundedRequest> requests;
   std::vector<std::size_t> owner;
   for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
@@ -164,13 +285,31 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snap
     }
   }
   const auto results = read_hazardous(proc, limits, requests);
-  for (std::size_t i = 0; i < requests.size(); ++i) take_hazard(requests[i], results[i], snapshot.suspects[owner[i]]);
+  std::set<pid_t> not_asked;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ProcessSample& suspect = snapshot.suspects[owner[i]];
+    take_hazard(requests[i], results[i], suspect);
+    if (!results[i] && results[i].error().code == kNotAsked) not_asked.insert(suspect.id.pid);
+  }
   for (const ProcessSample& sample : snapshot.suspects) {
-    merge(sample.gaps, snapshot.gaps);
-    for (const ThreadSample& thread : sample.threads) merge(thread.gaps, snapshot.gaps);
+    const auto sum_up = [&](const Gaps& gaps) {
+      merge(gaps, snapshot.gaps);
+      for (const auto& gap : gaps) {
+        add_gap_process(snapshot.gap_processes, gap.first, {sample.id.pid, sample.brief.name});
+      }
+    };
+    sum_up(sample.gaps);
+    for (const ThreadSample& thread : sample.threads) sum_up(thread.gaps);
   }
   const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
   if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
+  remember(snapshot, memory);
+  for (const pid_t pid : not_asked) memory.suspects.erase(pid);  // its turn is at the next pass
+}
+
+void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
+  WalkMemory memory;
+  read_hazards(proc, limits, memory, snapshot);
 }
 
 }  // namespace defused

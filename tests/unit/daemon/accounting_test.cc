@@ -33,16 +33,13 @@ class Teller {
  public:
   std::vector<std::string> tell(const Report& report) {
     std::vector<std::string> lines;
-    History after;
-    for (const NamespaceFinding& finding : report.findings.namespaces) after.namespaces[finding.id] = {};
-    tell_changes(report, before_, after, counters, [&](std::string_view line) { lines.emplace_back(line); });
-    before_ = after;
+    tell_changes(report, log_, counters, [&](std::string_view line) { lines.emplace_back(line); });
     return lines;
   }
   Counters counters;
 
  private:
-  History before_;
+  LogMemory log_;
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace {
 // Two connections are mounted where the thread is, both wait, both without a server.
 void two_wait(Snapshot& snapshot) {
   snapshot.connections.push_back(ConnectionSample{kOther, 1, 12, 9, 6});
-  snapshot.suspects[1].threads[0].mounts = MountTable{{mount(66, kWedged), mount(67, kOther)}, true, false, {}};
+  snapshot.suspects[1].threads[0].mounts =
+      std::make_shared<const MountTable>(MountTable{{mount(66, kWedged), mount(67, kOther)}, true, false, {}});
 }
 
 ThreadSample& waiter(Snapshot& snapshot) { return snapshot.suspects[1].threads[0]; }
@@ -118,10 +119,13 @@ TEST_CASE("a connection that fusectl does not list") {
     CHECK_FALSE(told(findings).attribution_serves_acting);
   };
   SECTION("is mounted where the thread is") {
-    check([](Snapshot& s) { waiter(s).mounts = MountTable{{mount(66, kWedged), mount(67, kOther)}, true, false, {}}; });
+    check([](Snapshot& s) {
+      waiter(s).mounts =
+          std::make_shared<const MountTable>(MountTable{{mount(66, kWedged), mount(67, kOther)}, true, false, {}});
+    });
   }
   SECTION("virtiofs is mounted there") {
-    check([](Snapshot& s) { waiter(s).mounts->has_virtiofs = true; });
+    check([](Snapshot& s) { edit_mounts(waiter(s), [](MountTable& table) { table.has_virtiofs = true; }); });
   }
   SECTION("virtiofs may be a layer of the overlay that it goes through") {
     check([](Snapshot& s) {
@@ -141,7 +145,7 @@ TEST_CASE("without a stack, a wait may go through an overlay that is mounted") {
   const Findings findings = judge([](Snapshot& s) {
     waiter(s).stack.reset();
     waiter(s).wchan = "request_wait_answer";
-    waiter(s).mounts->has_overlay = true;
+    edit_mounts(waiter(s), [](MountTable& table) { table.has_overlay = true; });
     s.connections.push_back(ConnectionSample{kOther, 1, 12, 9, 6});
     serve(s, kOther);
     s.surroundings->viewers[0].mounts.fuse_mounts = {mount(68, kOther)};
@@ -166,7 +170,7 @@ TEST_CASE("a file that is open but mounted elsewhere is a candidate too") {
   SECTION("where it has no mount of its own") {
     const BlockedThread thread = told(judge([&](Snapshot& s) {
       open_elsewhere(s);
-      waiter(s).mounts = MountTable{};
+      waiter(s).mounts = std::make_shared<const MountTable>(MountTable{});
     }));
     CHECK(thread.connection == kOther);
     CHECK(thread.verdict == Verdict::deadlocked);

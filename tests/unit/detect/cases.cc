@@ -48,7 +48,7 @@ Snapshot deadlock() {
   server.brief = out.processes[2];
   server.pid_namespace = kNamespace;
   server.threads = {thread(101, 'D', kFlush)};
-  server.threads[0].mounts = MountTable{{mount(66, kWedged)}, true, false, {}};
+  server.threads[0].mounts = std::make_shared<const MountTable>(MountTable{{mount(66, kWedged)}, true, false, {}});
   out.suspects = {init, server};
   out.connections = {ConnectionSample{kWedged, 1, 12, 9, 5}};
   out.surroundings = Surroundings{};
@@ -70,6 +70,12 @@ Findings judge(const std::function<void(Snapshot&)>& change, const std::function
 
 DeviceHolder holder(pid_t pid, std::vector<ConnectionId> connections, std::uint32_t unattributed) {
   return DeviceHolder{pid, "server", 0, std::move(connections), unattributed};
+}
+
+void edit_mounts(ThreadSample& thread, const std::function<void(MountTable&)>& edit) {
+  MountTable table = *thread.mounts;
+  edit(table);
+  thread.mounts = std::make_shared<const MountTable>(std::move(table));
 }
 
 ProcessSample& add_process(Snapshot& snapshot, const ProcessBrief& brief, ThreadSample thread) {

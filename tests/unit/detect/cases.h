@@ -22,6 +22,8 @@ FuseMount mount(int id, ConnectionId connection);
 /// Exiting, with SIGKILL pending.
 ThreadSample thread(pid_t tid, char state, std::vector<std::string> stack);
 DeviceHolder holder(pid_t pid, std::vector<ConnectionId> connections, std::uint32_t unattributed = 0);
+/// Changes the mount table of a thread, which it may share with others.
+void edit_mounts(ThreadSample& thread, const std::function<void(MountTable&)>& edit);
 /// A process with one thread, of kNamespace; goes into suspects and processes.
 ProcessSample& add_process(Snapshot& snapshot, const ProcessBrief& brief, ThreadSample thread);
 

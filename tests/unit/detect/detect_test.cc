@@ -65,7 +65,8 @@ TEST_CASE("asleep in S is as blocked as in D") {
 TEST_CASE("init itself blocked: the server is PID 1") {
   const auto change = [](Snapshot& s) {
     s.suspects[0].threads = {thread(100, 'Z', {}), thread(102, 'D', kFlush)};
-    s.suspects[0].threads[1].mounts = MountTable{{mount(66, kWedged)}, true, false, {}};
+    s.suspects[0].threads[1].mounts =
+        std::make_shared<const MountTable>(MountTable{{mount(66, kWedged)}, true, false, {}});
     s.suspects.pop_back();
     s.processes[1].state = 'Z';
     s.processes[1].threads = 2;
@@ -236,7 +237,7 @@ TEST_CASE("before 6.16 a server is none only where every descriptor is explained
 TEST_CASE("which connection") {
   SECTION("of two mounts only one waits") {
     const Findings findings = judge([](Snapshot& s) {
-      s.suspects[1].threads[0].mounts->fuse_mounts.push_back(mount(67, kOther));
+      edit_mounts(s.suspects[1].threads[0], [](MountTable& table) { table.fuse_mounts.push_back(mount(67, kOther)); });
       s.connections.push_back(ConnectionSample{kOther, 0, 12, 9, 6});
     });
     const BlockedThread& blocked = findings.namespaces[0].blocked_threads[0];
@@ -246,7 +247,7 @@ TEST_CASE("which connection") {
   }
   SECTION("both wait: ambiguous, yet deadlocked where nobody can answer on either") {
     const auto change = [](Snapshot& s) {
-      s.suspects[1].threads[0].mounts->fuse_mounts.push_back(mount(67, kOther));
+      edit_mounts(s.suspects[1].threads[0], [](MountTable& table) { table.fuse_mounts.push_back(mount(67, kOther)); });
       s.connections.push_back(ConnectionSample{kOther, 1, 12, 9, 6});
     };
     const Findings findings = judge(change);

@@ -158,7 +158,8 @@ TEST_CASE("an init that will never do anything else is dying, though it still ha
     s.suspects[0].threads = {thread(100, 'D', {"fuse_direct_IO", "vfs_read"})};
     s.suspects[0].threads[0].has_memory = true;
     s.suspects[0].threads[0].exiting = false;
-    s.suspects[0].threads[0].mounts = MountTable{{mount(66, kWedged)}, true, false, {}};
+    s.suspects[0].threads[0].mounts =
+        std::make_shared<const MountTable>(MountTable{{mount(66, kWedged)}, true, false, {}});
     s.suspects.pop_back();
     s.processes[2] = brief(101, 100, 1, 2, 'S', true);
   };

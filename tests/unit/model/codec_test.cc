@@ -48,9 +48,11 @@ TEST_CASE("a pass with every field set survives the way there and back") {
     CHECK(thread.samples == 3);
     const NamespaceMemory& known = history.namespaces.at(NamespaceId{4026532178});
     CHECK(known.first_seen == Nanoseconds::max());
-    CHECK(known.stuck);
-    CHECK(known.verdict == Verdict::not_fuse);
-    CHECK(known.decision == "hold: mode");
+    const ToldMemory& told = back->memory.log.told.at("pid_namespace 4026532178");
+    CHECK(told.trouble);
+    CHECK(told.facts == pass.memory.log.told.begin()->second.facts);
+    CHECK(told.counted == "hold: mode");
+    CHECK(back->memory.log.left_out == pass.memory.log.left_out);
     CHECK(history.connections.at(ConnectionId{40}).directory_inode == 1234);
     CHECK(history.connections.at(ConnectionId{40}).waiting == 2);
     CHECK(history.connections.at(ConnectionId{40}).waiting_since == Nanoseconds(8));

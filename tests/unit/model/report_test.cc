@@ -30,26 +30,44 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
                              "stuck_exits", "connections", "mode", "duration_seconds", "pid_namespace_count",
                              "outcomes"});
   CHECK(keys(report["kernel"]) == Keys{"release", "fuse_flush_waits", "request_timeout_seconds"});
-  CHECK(keys(report["gaps"][0]) == Keys{"file", "kind", "count"});
+  CHECK(keys(report["gaps"][0]) == Keys{"file", "kind", "count", "processes"});
   const Json& found = report["pid_namespaces"][0];
   CHECK(keys(found) == Keys{"pid_namespace", "init", "state", "wait_class", "verdict", "evidence", "since",
                             "stuck_seconds", "stuck", "container", "blocked_threads", "connections", "decision",
-                            "samples", "gap", "waits_for"});
+                            "samples", "gap", "waits_for", "gaps", "member_count", "members"});
   CHECK(keys(found["init"]) == Keys{"pid", "start_ticks", "comm"});
   CHECK(keys(found["container"]) == Keys{"id", "runtime", "pod_uid"});
   CHECK(keys(found["decision"]) == Keys{"action", "reasons", "connection"});
   const Keys thread_keys{
       "pid",        "tid",         "start_ticks", "comm",     "wait_class", "sigkill_pending", "stack",
-      "connection", "attribution", "verdict",     "evidence", "candidates", "blocked_seconds", "waits_for"};
+      "connection", "attribution", "verdict",     "evidence", "candidates", "blocked_seconds", "waits_for",
+      "state",      "has_memory",  "exiting",     "wchan",    "mounts",     "told_by",         "gaps"};
   CHECK(keys(found["blocked_threads"][0]) == thread_keys);
   auto exit_keys = thread_keys;
   exit_keys.emplace_back("since");
+  exit_keys.emplace_back("container");
   CHECK(keys(report["stuck_exits"][0]) == exit_keys);
-  CHECK(keys(report["connections"][0]) == Keys{"id", "fstype", "source", "mount_points", "waiting", "max_background",
-                                               "congestion_threshold", "server_state", "server_evidence", "servers",
-                                               "outside_users", "outside_viewers", "orphaned", "host_mount",
-                                               "waiting_since", "stalled_since"});
-  CHECK(keys(report["connections"][0]["servers"][0]) == Keys{"pid", "start_ticks", "comm", "state"});
+  CHECK(keys(report["connections"][0]) == Keys{"id",
+                                               "fstype",
+                                               "source",
+                                               "mount_points",
+                                               "waiting",
+                                               "max_background",
+                                               "congestion_threshold",
+                                               "server_state",
+                                               "server_evidence",
+                                               "servers",
+                                               "outside_users",
+                                               "outside_viewers",
+                                               "orphaned",
+                                               "host_mount",
+                                               "waiting_since",
+                                               "stalled_since",
+                                               "device",
+                                               "users",
+                                               "viewers",
+                                               "containers"});
+  CHECK(keys(report["connections"][0]["servers"][0]) == Keys{"pid", "start_ticks", "comm", "state", "process_state"});
 }
 
 TEST_CASE("the report says what the findings say") {
@@ -61,7 +79,9 @@ TEST_CASE("the report says what the findings say") {
   CHECK(report["duration_seconds"] == 0.0125);
   CHECK(report["kernel"] == Json{{"release", "6.18.44"}, {"fuse_flush_waits", "yes"}, {"request_timeout_seconds", 20}});
   CHECK(report["blind"] == Json::array({"stack"}));
-  CHECK(report["gaps"][1] == Json{{"file", "task/mountinfo"}, {"kind", "io"}, {"count", 2}});
+  CHECK(report["gaps"][0]["processes"] == Json::array({{{"pid", 4711}, {"comm", "python"}}}));
+  CHECK(report["gaps"][1] ==
+        Json{{"file", "task/mountinfo"}, {"kind", "io"}, {"count", 2}, {"processes", Json::array()}});
 
   const Json& found = report["pid_namespaces"][0];
   CHECK(found["pid_namespace"] == 4026532178);

@@ -10,6 +10,14 @@ BlockedThread make_thread(pid_t tid) {
   thread.pid = 4711;
   thread.id = ThreadId{tid, 18446744073709551615ULL};
   thread.comm = "s3fs \\xff<script>";
+  thread.state = 'D';
+  thread.has_memory = true;
+  thread.exiting = true;
+  thread.wchan = "request_wait_answer";
+  thread.mounts = {FuseMount{77, ConnectionId{40}, "fuse.s3fs", "https://key:secret@host/bucket?token=x", "/data"}};
+  thread.witness = Witness::mounts;
+  thread.awaited = NamedProcess{4690, "shim"};
+  thread.gaps = {{{"fdinfo", ErrorKind::denied}, 2}};
   thread.wait_class = WaitClass::fuse_flush;
   thread.sigkill_pending = true;
   thread.stack = {"request_wait_answer", "fuse_flush", "do_exit"};
@@ -39,6 +47,9 @@ Findings make_findings() {
   finding.samples = 5;
   finding.stuck = true;
   finding.gap = true;
+  finding.gaps = {{{"fdinfo", ErrorKind::denied}, 4}};
+  finding.members = {{4700, "docker-init"}, {4711, "s3fs"}};
+  finding.member_count = 17;
   finding.container = Container{"0123abcd", "docker", "11111111-2222-3333-4444-555555555555"};
   finding.blocked_threads = {make_thread(4712), make_thread(4713)};
   finding.connections = {ConnectionId{40}};
@@ -55,17 +66,34 @@ Findings make_findings() {
   connection.congestion_threshold = 9;
   connection.server_state = ServerState::dying;
   connection.server_evidence = Evidence::proven;
-  connection.servers = {Server{ProcessId{4711, 100}, "s3fs", ServerState::dying}};
+  connection.servers = {Server{ProcessId{4711, 100}, "s3fs", ServerState::dying, 'D'}};
   connection.outside_users = 3;
   connection.outside_viewers = 1;
+  connection.users = {{900, "python"}};
+  connection.viewers = {{1, "systemd"}};
+  connection.containers = {Container{"0123abcd", "docker", ""}};
   connection.host_mount = true;
   connection.orphaned = true;
   connection.waiting_since = std::chrono::seconds(1782907000);
 
   Findings findings;
   findings.namespaces = {finding};
-  findings.stuck_exits = {StuckExit{make_thread(5000), std::chrono::seconds(1782907100)}};
+  findings.stuck_exits = {StuckExit{make_thread(5000), std::chrono::seconds(1782907100), Container{"4567", "lxc", ""}}};
   findings.connections = {connection};
+  ProcessFinding asked;
+  asked.id = ProcessId{800, 7};
+  asked.ppid = 1;
+  asked.comm = "cat";
+  asked.state = 'S';
+  asked.has_memory = true;
+  asked.told_to_die = true;
+  asked.pid_namespace = NamespaceId{4026531836};
+  asked.container = Container{"89ab", "podman", ""};
+  asked.threads = {make_thread(800)};
+  asked.thread_count = 3;
+  asked.threads_complete = false;
+  asked.gaps = {{{"ns/pid", ErrorKind::timeout}, 1}};
+  findings.asked = {asked};
   return findings;
 }
 
@@ -73,12 +101,30 @@ Memory make_memory() {
   Memory memory;
   memory.history.threads[ThreadId{4712, 100}] = ThreadMemory{12, Nanoseconds(-5), 3};
   memory.history.threads[ThreadId{4713, 100}] = ThreadMemory{13, Nanoseconds(6), 4};
-  memory.history.namespaces[NamespaceId{4026532178}] =
-      NamespaceMemory{Nanoseconds(INT64_MAX), true, Verdict::not_fuse, "hold: mode"};
+  memory.history.namespaces[NamespaceId{4026532178}] = NamespaceMemory{Nanoseconds(INT64_MAX)};
   memory.history.connections[ConnectionId{40}] = ConnectionMemory{1234, 2, Nanoseconds(8)};
   memory.history.containers[4700] = ContainerMemory{4690, "/system.slice/docker-0123abcd.scope"};
   memory.history.open_files[ProcessId{4711, 99}] =
       OpenFilesMemory{{OpenConnection{ConnectionId{40}, 1234}}, Nanoseconds(9)};
+  ToldMemory told;
+  told.facts = LogFacts{NamespaceId{4026532178},
+                        4700,
+                        4711,
+                        4713,
+                        "docker-init",
+                        "0123abcd",
+                        {ConnectionId{40}},
+                        "fuse.s3fs",
+                        Verdict::not_fuse,
+                        WaitClass::nfs,
+                        Action::hold,
+                        {Gate::mode}};
+  told.trouble = told.orphaned = told.counted_abort = true;
+  told.counted = "hold: mode";
+  told.lines = 2;
+  told.last_line = Nanoseconds(10);
+  told.unsaid = 3;
+  memory.log = LogMemory{{{"pid_namespace 4026532178", told}}, Nanoseconds(11), 4, {{"stuck", 5}}};
   memory.ledger.entries = {
       LedgerEntry{ConnectionId{40}, 1234, NamespaceId{4026532178}, Nanoseconds(1), Nanoseconds(2), Outcome::released},
       LedgerEntry{ConnectionId{41}, 1235, NamespaceId{4026532179}, Nanoseconds(3), Nanoseconds(4), std::nullopt}};
@@ -106,6 +152,7 @@ PassResult make_sample_pass() {
   report.kernel = KernelFacts{"6.18.44", FlushWaits::yes, true, 30, 20, true};
   report.blind = {"stack"};
   report.gaps = {{{"status", ErrorKind::timeout}, 1}, {{"task/mountinfo", ErrorKind::io}, 2}};
+  report.gap_processes = {{{"status", ErrorKind::timeout}, {{4711, "python"}}}};
   report.pid_namespace_count = 9;
   report.findings = make_findings();
   report.decisions = {
@@ -113,6 +160,15 @@ PassResult make_sample_pass() {
   report.outcomes = {OutcomeRecord{NamespaceId{4026532178}, ConnectionId{40}, Outcome::partly_released,
                                    "one thread is left", std::chrono::milliseconds(1500)}};
   pass.memory = make_memory();
+  SubjectReading reading;
+  reading.subject = Subject{SubjectKind::connection, "40", 40};
+  reading.name = "connection 40";
+  reading.kernel_thread = true;
+  reading.pid_namespaces = {NamespaceId{4026532178}};
+  reading.stuck_exits = {ThreadId{5000, 1}};
+  reading.connections = {ConnectionId{40}};
+  reading.processes = {800};
+  pass.subject = SubjectFinding{Subject{SubjectKind::any, "40", 40}, {reading}, 2};
   return pass;
 }
 

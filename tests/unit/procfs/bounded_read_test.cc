@@ -55,7 +55,7 @@ TEST_CASE("a file that hangs costs its time-out and nothing else") {
   CHECK(reads.results[1].error().kind == ErrorKind::timeout);
   CHECK(reads.results[2].value() == "pid:[17]");
   CHECK(reads.results[3].error().kind == ErrorKind::gone);
-  CHECK_FALSE(reads.left_behind);
+  CHECK(reads.left_behind.empty());
   CHECK(waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
   CHECK(errno == ECHILD);
 }
@@ -134,15 +134,49 @@ TEST_CASE("where hazards are not allowed nothing is read and each is a timeout")
   CHECK(read_hazardous(*proc, limits, {}).empty());
 }
 
+TEST_CASE("of a process that hangs no other file is asked, and the others do not wait for it") {
+  const Tree tree;
+  std::vector<BoundedRequest> requests;
+  for (int process = 0; process < 12; ++process) {
+    const std::string directory = tree.path + "/" + std::to_string(process);
+    REQUIRE(mkdir(directory.c_str(), 0700) == 0);
+    REQUIRE(mkfifo((directory + "/stat").c_str(), 0600) == 0);
+    std::ofstream(directory + "/stack") << "never read";
+    requests.push_back({std::to_string(process) + "/stat", false});
+    requests.push_back({std::to_string(process) + "/stack", false});
+  }
+  requests.push_back({"good", false});
+  const auto root = Beneath::open_root(tree.path);
+  REQUIRE(root);
+  const Stopwatch watch;
+  const auto reads = read_bounded(*root, requests, milliseconds(300), milliseconds(3000));
+  CHECK(watch.elapsed() < milliseconds(1800));  // one after the other they would take 3.6 s
+  for (std::size_t i = 0; i < 24; ++i) {
+    CAPTURE(i);
+    REQUIRE_FALSE(reads.results[i]);
+    CHECK(reads.results[i].error().kind == ErrorKind::timeout);
+    CHECK(reads.results[i].error().code != kNotAsked);
+  }
+  CHECK(reads.results[24].value() == "text");
+  CHECK(waitpid(-1, nullptr, WNOHANG) == -1);
+}
+
 TEST_CASE("the total is a bound for all of them") {
   const Tree tree;
   const auto root = Beneath::open_root(tree.path);
   REQUIRE(root);
-  const std::vector<BoundedRequest> requests(50, {"hangs", false});
+  std::vector<BoundedRequest> requests;
+  for (int process = 0; process < 50; ++process) {
+    const std::string directory = tree.path + "/" + std::to_string(process);
+    REQUIRE(mkdir(directory.c_str(), 0700) == 0);
+    REQUIRE(mkfifo((directory + "/stat").c_str(), 0600) == 0);
+    requests.push_back({std::to_string(process) + "/stat", false});
+  }
   const SystemClock clock;
   const Nanoseconds begin = clock.now().boottime;
   const auto reads = read_bounded(*root, requests, milliseconds(50), milliseconds(200));
   CHECK(clock.now().boottime - begin < milliseconds(1500));
   REQUIRE(reads.results.size() == 50);
   for (const auto& result : reads.results) CHECK(result.error().kind == ErrorKind::timeout);
+  CHECK(reads.results.back().error().code == kNotAsked);
 }

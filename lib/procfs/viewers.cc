@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "procfs/mount_views.h"
+#include "procfs/proc_root.h"
+
+namespace defused {
+
+namespace {
+
+// Processes of one mount namespace by PID, and by what path their mounts are read.
+using Group = std::map<pid_t, std::string>;
+
+// Each process once for each namespace that a thread of it is in.
+std::map<NamespaceId, Group> group(const std::vector<ThreadPlace>& places, const OwnProcesses& own,
+                                   const std::vector<ProcessBrief>& processes) {
+  std::map<pid_t, const ProcessBrief*> briefs;
+  for (const ProcessBrief& process : processes) briefs[process.pid] = &process;
+  std::map<NamespaceId, Group> groups;
+  for (const ThreadPlace& place : places) {
+    const auto brief = briefs.find(place.pid);
+    // Who came after the walk is seen at the next one.
+    if (brief == briefs.end() || !is_candidate(*brief->second, own)) continue;
+    groups[place.mount_namespace].emplace(place.pid,
+                                          std::to_string(place.pid) + "/task/" + std::to_string(place.tid) + "/");
+  }
+  return groups;
+}
+
+std::string name_of(const std::vector<ProcessBrief>& processes, pid_t pid) {
+  const auto found = std::lower_bound(processes.begin(), processes.end(), pid,
+                                      [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
+  return found != processes.end() && found->pid == pid ? found->name : std::string();
+}
+
+}  // namespace
+
+Surroundings read_viewers(const ProcRoot& proc, const ReadLimits& limits, const OwnProcesses& own,
+                          const std::vector<ThreadPlace>& places, Snapshot& snapshot) {
+  constexpr int kAsked = 2;
+  const Stopwatch watch;
+  Surroundings out;
+  MountViews views(proc, limits, [&](pid_t pid, const Error& error) {
+    add_gap(snapshot.gaps, "mountinfo", error.kind);
+    add_gap_process(out.gap_processes, {"mountinfo", error.kind}, {pid, name_of(snapshot.processes, pid)});
+  });
+  for (const auto& [id, processes] : group(places, own, snapshot.processes)) {
+    int seen = 0;
+    for (const auto& [pid, base] : processes) {
+      if (watch.elapsed() > limits.surroundings_budget) {
+        add_gap(snapshot.gaps, "mountinfo", ErrorKind::timeout);
+        views.set_incomplete();
+        break;
+      }
+      if (seen == kAsked) {
+        views.add_same(pid);
+      } else if (views.add(pid, base) == MountViews::Look::seen) {
+        ++seen;
+      }
+    }
+  }
+  out.viewers_complete = views.complete() && snapshot.processes_complete();
+  out.viewers = views.take();
+  return out;
+}
+
+}  // namespace defused
