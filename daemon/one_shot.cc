@@ -10,6 +10,7 @@
 #include "daemon/lost_processes.h"
 #include "daemon/spawn.h"
 #include "model/codec.h"
+#include "procfs/proc_root.h"
 
 namespace defused {
 
@@ -31,7 +32,7 @@ class Probe {
       order.type = MessageType::start_pass;
       order.pass = i + 1;
       order.may_act = 1;  // nothing will: the mode is observe; but no earlier prober is in the way either
-      order.may_read_hazards = 1;
+      order.readers = static_cast<std::uint32_t>(ReadLimits{}.readers);
       deadline_ = clock_.now().boottime + settings_.pass_deadline;
       step_ = "processes";
       if (!give(order) || !wait_for_pass(order.pass)) return end();

@@ -85,12 +85,12 @@ void ProberKeeper::order_pass(Nanoseconds now) {
   message.type = MessageType::start_pass;
   message.pass = ++pass_;
   message.may_act = may_act() ? 1 : 0;
-  const bool may_read_hazards = lost_.size() < settings_.max_lost_probers;
-  if (reads_hazards_ && !may_read_hazards) {
+  const std::size_t most = settings_.max_lost_probers;
+  message.readers = static_cast<std::uint32_t>(most - std::min(most, lost_.size()));
+  if (reads_hazards_ && message.readers == 0) {
     log_.error(std::to_string(lost_.size()) + " processes could not be killed; what may hang a reader is not read");
   }
-  reads_hazards_ = may_read_hazards;
-  message.may_read_hazards = may_read_hazards ? 1 : 0;
+  reads_hazards_ = message.readers > 0;
   if (!send_message(prober_.child.channel.get(), message)) return;
   prober_.state = State::passing;
   prober_.deadline = now + settings_.pass_deadline;

@@ -87,7 +87,7 @@ void send_reader(int channel, pid_t reader) {
     if (behaviour == Behaviour::hangs_in_pass) {
       while (true) pause();
     }
-    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.may_read_hazards)});
+    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.readers)});
     Message message;
     message.type = MessageType::report;
     message.pass = order.pass;
