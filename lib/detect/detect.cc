@@ -82,7 +82,7 @@ class Detector {
     for (const DyingNamespace& dying : tree_.dying()) out.findings.namespaces.push_back(judge_namespace(dying));
     tell_outer_ones(out.findings.namespaces);
     for (const ProcessSample& suspect : snapshot_.suspects) {
-      if (tree_.namespace_of(suspect.id.pid) < 0) judge_stuck_exits(suspect, out.findings.stuck_exits);
+      if (tree_.namespace_of(suspect.id.pid) < 0) judge_stuck_exits(suspect, out.findings);
     }
     for (ConnectionFinding& connection : connections_) {
       tell_stall(connection);
@@ -180,7 +180,17 @@ class Detector {
     }
     std::stable_sort(finding.blocked_threads.begin(), finding.blocked_threads.end(), decides_before);
     sum_up(finding);
+    bound(finding);
     return finding;
+  }
+
+  // Nothing is done to threads that nobody can look at again.
+  static void bound(NamespaceFinding& finding) {
+    finding.blocked_thread_count = static_cast<std::uint32_t>(finding.blocked_threads.size());
+    if (finding.blocked_threads.size() <= kMaxBlockedThreads) return;
+    finding.blocked_threads.resize(kMaxBlockedThreads);
+    finding.gap = true;
+    add_gap(finding.gaps, "threads", ErrorKind::unsupported);
   }
 
   // Only once init itself makes no progress: among many that die, each is dead for a moment before it is reaped.
@@ -260,11 +270,13 @@ class Detector {
     connection.stalled_since = snapshot_.taken.wall - age;
   }
 
-  void judge_stuck_exits(const ProcessSample& suspect, std::vector<StuckExit>& out) {
+  void judge_stuck_exits(const ProcessSample& suspect, Findings& out) {
     for (BlockedThread& thread : judge_threads(suspect)) {
       if (thread.blocked_for < settings_.stuck_after && !settings_.include_young) continue;
       const Nanoseconds since = snapshot_.taken.wall - thread.blocked_for;
-      out.push_back(StuckExit{std::move(thread), since, container_of(suspect, tree_, after_)});
+      ++out.stuck_exit_count;
+      if (out.stuck_exits.size() == kMaxBlockedThreads) continue;
+      out.stuck_exits.push_back(StuckExit{std::move(thread), since, container_of(suspect, tree_, after_)});
     }
   }
 

@@ -50,21 +50,35 @@ bool waits_for_a_sibling(const BlockedThread& thread) {
   return open && !thread.connection && is_in_lock(thread.stack);
 }
 
-// Of the same process, and certain of what it waits for: the worker, the writer of the dump, the holder of the lock.
-bool can_lead(const BlockedThread& leader, const BlockedThread& follower) {
-  if (leader.pid != follower.pid || &leader == &follower || !has_fuse_frame(leader.stack)) return false;
-  if (follower.wait_class == WaitClass::io_uring) return is_io_worker(leader.stack);
-  if (follower.wait_class == WaitClass::coredump) return leader.wait_class == WaitClass::coredump;
-  return !is_in_lock(leader.stack);
-}
+// Those of one process that are certain of what they wait for: the worker of its io_uring, the writer of its core dump,
+// the holder of a lock.
+struct Leaders {
+  const BlockedThread* worker = nullptr;
+  const BlockedThread* dumper = nullptr;
+  const BlockedThread* holder = nullptr;
+
+  explicit Leaders(const std::vector<BlockedThread>& threads) {
+    for (const BlockedThread& thread : threads) {
+      if (!has_fuse_frame(thread.stack)) continue;
+      if (worker == nullptr && is_io_worker(thread.stack)) worker = &thread;
+      if (dumper == nullptr && thread.wait_class == WaitClass::coredump) dumper = &thread;
+      if (holder == nullptr && !is_in_lock(thread.stack)) holder = &thread;
+    }
+  }
+
+  [[nodiscard]] const BlockedThread* of(const BlockedThread& follower) const {
+    if (follower.wait_class == WaitClass::io_uring) return worker;
+    return follower.wait_class == WaitClass::coredump ? dumper : holder;
+  }
+};
 
 // The lines of its own mount table that the answer rests on.
 void keep_mounts(const ThreadSample& thread, BlockedThread& out) {
   if (!thread.mounts) return;
+  const std::set<ConnectionId> among(out.candidates.begin(), out.candidates.end());
   for (const FuseMount& mount : thread.mounts->fuse_mounts) {
-    const auto& among = out.candidates;
-    if (std::find(among.begin(), among.end(), mount.connection) == among.end()) continue;
-    if (out.mounts.size() < kMaxShownMounts) out.mounts.push_back(mount);
+    if (out.mounts.size() == kMaxShownMounts) return;
+    if (among.count(mount.connection) > 0) out.mounts.push_back(mount);
   }
 }
 
@@ -102,22 +116,20 @@ ThreadJudge::ThreadJudge(const Snapshot& snapshot, const History& before,
   for (const auto& [id, facts] : mounts) {
     for (const int mount_id : facts.mount_ids) connection_of_mount_.emplace(mount_id, id);
   }
+  for (const ConnectionFinding& connection : connections) finding_of_.emplace(connection.id, &connection);
+  // What could not be read, in this pass or in the last one, rules nothing out.
+  for (const ConnectionSample& sample : snapshot.connections) {
+    const auto known = before.connections.find(sample.id);
+    const bool waited =
+        known == before.connections.end() ||
+        (known->second.may_wait() && may_be_same(known->second.directory_inode, sample.directory_inode));
+    if (sample.may_wait() && waited) waiting_in_both_.insert(sample.id);
+  }
 }
 
 const ConnectionFinding* ThreadJudge::find(ConnectionId id) const {
-  const auto found = std::find_if(connections_.begin(), connections_.end(),
-                                  [&](const ConnectionFinding& connection) { return connection.id == id; });
-  return found == connections_.end() ? nullptr : &*found;
-}
-
-// What could not be read, in this pass or in the last one, rules nothing out.
-bool ThreadJudge::waits_in_both_samples(ConnectionId id) const {
-  const auto sample = std::find_if(snapshot_.connections.begin(), snapshot_.connections.end(),
-                                   [&](const ConnectionSample& connection) { return connection.id == id; });
-  if (sample == snapshot_.connections.end() || !sample->may_wait()) return false;
-  const auto before = before_.connections.find(id);
-  if (before == before_.connections.end()) return true;
-  return before->second.may_wait() && may_be_same(before->second.directory_inode, sample->directory_inode);
+  const auto found = finding_of_.find(id);
+  return found == finding_of_.end() ? nullptr : found->second;
 }
 
 // The kernel itself says where it is queued; or its stack leads to one connection only, and that one has requests
@@ -354,11 +366,11 @@ BlockedThread ThreadJudge::judge(const ProcessSample& process, const ThreadSampl
 }
 
 void ThreadJudge::follow_each_other(std::vector<BlockedThread>& threads) {
+  const Leaders leaders(threads);
   for (BlockedThread& thread : threads) {
     if (!waits_for_a_sibling(thread)) continue;
-    const auto leader = std::find_if(threads.begin(), threads.end(),
-                                     [&](const BlockedThread& other) { return can_lead(other, thread); });
-    if (leader == threads.end()) continue;
+    const BlockedThread* leader = leaders.of(thread);
+    if (leader == nullptr || leader == &thread) continue;
     if (thread.wait_class == WaitClass::unknown) thread.wait_class = WaitClass::fuse_lock;
     thread.connection = leader->connection;
     thread.candidates = leader->candidates;

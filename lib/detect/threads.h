@@ -51,7 +51,7 @@ class ThreadJudge {
   bool attribute_aio(const ProcessId& process, const ThreadSample& thread, BlockedThread& out) const;
   void conclude(bool all_known, BlockedThread& out) const;
   [[nodiscard]] bool none_waits() const;
-  [[nodiscard]] bool waits_in_both_samples(ConnectionId id) const;
+  [[nodiscard]] bool waits_in_both_samples(ConnectionId id) const { return waiting_in_both_.count(id) > 0; }
   [[nodiscard]] bool waits_for_unlisted(const ThreadSample& thread) const;
   /// The one of several candidates whose writeback hangs, for a thread that waits for pages.
   [[nodiscard]] std::optional<ConnectionId> flushed(const BlockedThread& out, const Pool& pool) const;
@@ -62,6 +62,8 @@ class ThreadJudge {
   const Snapshot& snapshot_;
   const History& before_;
   const std::vector<ConnectionFinding>& connections_;
+  std::map<ConnectionId, const ConnectionFinding*> finding_of_;
+  std::set<ConnectionId> waiting_in_both_;  ///< may have had requests waiting in this sample and in the last one
   std::map<int, ConnectionId> connection_of_mount_;
   std::vector<ConnectionId> out_of_sight_;
   std::set<ConnectionId> hung_flushers_;

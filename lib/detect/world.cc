@@ -68,26 +68,35 @@ void ProcessTree::assign_members() {
     by_namespace[dying_[i].id] = static_cast<int>(i);
   }
   if (inits.empty()) return;
+  // What is known of a process: the index of its dying namespace, or -1.
+  std::unordered_map<pid_t, int> known;
+  const auto own = [&](pid_t pid) {
+    if (const auto init = inits.find(pid); init != inits.end()) return init->second;
+    const auto suspect = suspects_.find(pid);
+    const bool knows = suspect != suspects_.end() && suspect->second->pid_namespace;
+    const auto injected = knows ? by_namespace.find(*suspect->second->pid_namespace) : by_namespace.end();
+    return injected == by_namespace.end() ? -1 : injected->second;
+  };
+  std::vector<pid_t> way;
   for (const ProcessBrief& process : snapshot_.processes) {
     // Up the parents: the first dying init on the way is the innermost. Bounded, since a tree read while it changes
-    // may hold a circle.
-    pid_t at = process.pid;
-    for (std::size_t steps = 0; steps < snapshot_.processes.size() && at > 0; ++steps) {
-      const auto found = inits.find(at);
-      if (found != inits.end()) {
-        membership_[process.pid] = found->second;
+    // may hold a circle; each is asked once, since there may be thousands.
+    way.clear();
+    int found = -1;
+    for (pid_t at = process.pid; at > 0 && way.size() <= snapshot_.processes.size();) {
+      if (const auto answered = known.find(at); answered != known.end()) {
+        found = answered->second;
         break;
       }
-      const auto suspect = suspects_.find(at);
-      const bool knows = suspect != suspects_.end() && suspect->second->pid_namespace;
-      const auto injected = knows ? by_namespace.find(*suspect->second->pid_namespace) : by_namespace.end();
-      if (injected != by_namespace.end()) {
-        membership_[process.pid] = injected->second;
-        break;
-      }
+      way.push_back(at);
+      found = own(at);
+      if (found >= 0) break;
+      known[at] = -1;  // for a circle
       const auto brief = briefs_.find(at);
       at = brief == briefs_.end() ? 0 : brief->second->ppid;
     }
+    for (const pid_t passed : way) known[passed] = found;
+    if (found >= 0) membership_[process.pid] = found;
   }
   for (const ProcessSample& suspect : snapshot_.suspects) {
     const int index = namespace_of(suspect.id.pid);

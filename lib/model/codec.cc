@@ -47,8 +47,8 @@ auto members(Is<BlockedThread> auto& it) {
 auto members(Is<Container> auto& it) { return std::tie(it.id, it.runtime, it.pod_uid); }
 auto members(Is<NamespaceFinding> auto& it) {
   return std::tie(it.id, it.init, it.init_comm, it.state, it.wait_class, it.verdict, it.evidence, it.since,
-                  it.stuck_for, it.samples, it.stuck, it.gap, it.gaps, it.members, it.member_count, it.container,
-                  it.blocked_threads, it.connections, it.waits_for);
+                  it.stuck_for, it.samples, it.stuck, it.gap, it.gaps, it.members, it.member_count,
+                  it.blocked_thread_count, it.container, it.blocked_threads, it.connections, it.waits_for);
 }
 auto members(Is<StuckExit> auto& it) { return std::tie(it.thread, it.since, it.container); }
 auto members(Is<Server> auto& it) { return std::tie(it.id, it.comm, it.state, it.process_state); }
@@ -62,7 +62,9 @@ auto members(Is<ProcessFinding> auto& it) {
   return std::tie(it.id, it.ppid, it.comm, it.state, it.has_memory, it.told_to_die, it.pid_namespace, it.container,
                   it.threads, it.thread_count, it.threads_complete, it.gaps);
 }
-auto members(Is<Findings> auto& it) { return std::tie(it.namespaces, it.stuck_exits, it.connections, it.asked); }
+auto members(Is<Findings> auto& it) {
+  return std::tie(it.namespaces, it.stuck_exits, it.stuck_exit_count, it.connections, it.asked);
+}
 auto members(Is<Decision> auto& it) { return std::tie(it.pid_namespace, it.action, it.reasons, it.connection); }
 auto members(Is<OutcomeRecord> auto& it) {
   return std::tie(it.pid_namespace, it.connection, it.outcome, it.detail, it.recovery);

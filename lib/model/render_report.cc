@@ -152,6 +152,7 @@ Json pid_namespace(const NamespaceFinding& finding, const Report& report, Expose
           {"waits_for", list(finding.waits_for, [](NamespaceId id) { return Json(id.inode); })},
           {"gaps", gaps(finding.gaps)},
           {"member_count", finding.member_count},
+          {"blocked_thread_count", finding.blocked_thread_count},
           {"members", list(finding.members, named)}};
 }
 

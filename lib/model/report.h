@@ -18,6 +18,8 @@ namespace defused {
 inline constexpr std::size_t kMaxShownMounts = 8;      ///< lines of one mount table that are kept as evidence
 inline constexpr std::size_t kMaxShownProcesses = 16;  ///< processes of one list
 inline constexpr std::size_t kMaxShownContainers = 8;
+inline constexpr std::size_t kMaxBlockedThreads =
+    4096;  ///< of one namespace, and of all stuck exits; 1 KB of JSON each
 
 /// A thread that was told to die and cannot; or one that is dead, and that nobody takes away (stack empty).
 struct BlockedThread {
@@ -70,9 +72,10 @@ struct NamespaceFinding {
   std::vector<NamedProcess> members;  ///< processes in it or below it, at most kMaxShownProcesses
   std::uint32_t member_count = 0;     ///< how many there are
   std::optional<Container> container;
-  std::vector<BlockedThread> blocked_threads;
-  std::vector<ConnectionId> connections;  ///< those that hold it: the wedged ones
-  std::vector<NamespaceId> waits_for;     ///< dying namespaces in it that it waits for: their cause is told there
+  std::vector<BlockedThread> blocked_threads;  ///< the one that decides first; at most kMaxBlockedThreads
+  std::uint32_t blocked_thread_count = 0;      ///< how many there are; where some are left out, `gap` is set
+  std::vector<ConnectionId> connections;       ///< those that hold it: the wedged ones
+  std::vector<NamespaceId> waits_for;          ///< dying namespaces in it that it waits for: their cause is told there
 };
 
 /// A blocked thread in no dying PID namespace. Shown and explained, never aborted automatically.
@@ -139,7 +142,8 @@ struct ProcessFinding {
 /// What lib/detect makes of a Snapshot and the History.
 struct Findings {
   std::vector<NamespaceFinding> namespaces;    ///< dying ones, by inode
-  std::vector<StuckExit> stuck_exits;          ///< by TID
+  std::vector<StuckExit> stuck_exits;          ///< by TID, at most kMaxBlockedThreads
+  std::uint32_t stuck_exit_count = 0;          ///< how many there are
   std::vector<ConnectionFinding> connections;  ///< all, by id
   std::vector<ProcessFinding> asked;           ///< processes that somebody asked about, by PID
 };

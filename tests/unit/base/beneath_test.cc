@@ -233,6 +233,26 @@ TEST_CASE("directories are listed up to a cap") {
   CHECK(dir.list(".", 10000, truncated)->size() == 2001);  // more than one buffer
 }
 
+TEST_CASE("numbers are listed with their inodes, other names are passed over") {
+  const Tree tree;
+  for (const char* name : {"17", "4711", "017x", "-3", "99999999999999999999"}) tree.write(name, "");
+  const Beneath root = tree.open();
+  bool truncated = true;
+  auto entries = root.list_numbers(".", 2, truncated);
+  REQUIRE(entries);
+  CHECK_FALSE(truncated);
+  REQUIRE(entries->size() == 2);
+  std::sort(entries->begin(), entries->end(), [](const auto& a, const auto& b) { return a.number < b.number; });
+  struct stat status {};
+  REQUIRE(fstatat(root.fd(), "4711", &status, 0) == 0);
+  CHECK(entries->at(0).number == 17);
+  CHECK(entries->at(1).number == 4711);
+  CHECK(entries->at(1).inode == status.st_ino);
+  CHECK(root.list_numbers(".", 1, truncated)->size() == 1);
+  CHECK(truncated);
+  CHECK(root.list_numbers("absent", 1, truncated).error().kind == ErrorKind::gone);
+}
+
 TEST_CASE("a hook sees every path from its root on, and can make any operation fail") {
   const Tree tree;
   std::vector<std::string> seen;

@@ -32,9 +32,26 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
   CHECK(keys(report["kernel"]) == Keys{"release", "fuse_flush_waits", "request_timeout_seconds"});
   CHECK(keys(report["gaps"][0]) == Keys{"file", "kind", "count", "processes"});
   const Json& found = report["pid_namespaces"][0];
-  CHECK(keys(found) == Keys{"pid_namespace", "init", "state", "wait_class", "verdict", "evidence", "since",
-                            "stuck_seconds", "stuck", "container", "blocked_threads", "connections", "decision",
-                            "samples", "gap", "waits_for", "gaps", "member_count", "members"});
+  CHECK(keys(found) == Keys{"pid_namespace",
+                            "init",
+                            "state",
+                            "wait_class",
+                            "verdict",
+                            "evidence",
+                            "since",
+                            "stuck_seconds",
+                            "stuck",
+                            "container",
+                            "blocked_threads",
+                            "connections",
+                            "decision",
+                            "samples",
+                            "gap",
+                            "waits_for",
+                            "gaps",
+                            "member_count",
+                            "blocked_thread_count",
+                            "members"});
   CHECK(keys(found["init"]) == Keys{"pid", "start_ticks", "comm"});
   CHECK(keys(found["container"]) == Keys{"id", "runtime", "pod_uid"});
   CHECK(keys(found["decision"]) == Keys{"action", "reasons", "connection"});

@@ -50,6 +50,7 @@ Findings make_findings() {
   finding.gaps = {{{"fdinfo", ErrorKind::denied}, 4}};
   finding.members = {{4700, "docker-init"}, {4711, "s3fs"}};
   finding.member_count = 17;
+  finding.blocked_thread_count = 2;
   finding.container = Container{"0123abcd", "docker", "11111111-2222-3333-4444-555555555555"};
   finding.blocked_threads = {make_thread(4712), make_thread(4713)};
   finding.connections = {ConnectionId{40}};
