@@ -293,7 +293,8 @@ std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const Read
   if (requests.empty()) return {};
   if (limits.readers == 0) {
     const Failure not_asked(Error{ErrorKind::timeout, "too many readers are stuck", kNotAsked});
-    return std::vector<Result<std::string>>(requests.size(), not_asked);
+    std::vector<Result<std::string>> none(requests.size(), not_asked);
+    return none;
   }
   BoundedReads reads =
       read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget, limits.readers);
