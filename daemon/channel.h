@@ -21,7 +21,7 @@ enum class MessageType : std::uint32_t {
   // supervisor -> prober
   settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP
   seed,        ///< descriptor: memfd of the last report; a fresh prober starts from its Memory. None: empty
-  start_pass,  ///< one pass, now; `may_act`, `may_read_hazards`
+  start_pass,  ///< one pass, now; `may_act`, `readers`
   stop,        ///< end after the current step
   // prober -> supervisor
   lost_gone,    ///< of the lost probers given, `process` is not there any more
@@ -40,7 +40,7 @@ enum class MessageType : std::uint32_t {
 struct Message {
   MessageType type{};
   std::uint32_t may_act = 0;
-  std::uint32_t may_read_hazards = 0;
+  std::uint32_t readers = 0;  ///< children that may be lost by reading what hangs
   std::uint32_t count = 0;
   std::uint64_t pass = 0;
   std::uint64_t max_ms = 0;

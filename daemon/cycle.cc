@@ -76,7 +76,7 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       host_(host_name()) {
   init_counters(memory_.counters);
   limits_.left_behind = [this](pid_t reader) {
-    limits_.hazards = false;
+    limits_.readers = 0;
     ++left_behind_;
     if (events_.left_behind) events_.left_behind(reader);
   };
@@ -186,13 +186,13 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
 
 // For showing, the kernel's word is enough where it can be had; before acting /proc has to say the same.
 void Cycle::read_index(Snapshot& snapshot, Evidence evidence) {
-  announce("surroundings", limits_.surroundings_budget + 3 * limits_.hazard_budget + std::chrono::seconds(1));
   if (evidence == Evidence::may_be_kept && !sources_.capture && read_index_by_kernel(snapshot)) return;
   read_index_by_proc(snapshot);
 }
 
 bool Cycle::read_index_by_kernel(Snapshot& snapshot) {
   if (!file_reader_ || !place_reader_) return false;
+  announce_surroundings();
   const auto places = place_reader_->read();
   if (!places) {
     add_gap(snapshot.gaps, "bpf", places.error().kind);
@@ -203,7 +203,12 @@ bool Cycle::read_index_by_kernel(Snapshot& snapshot) {
   return snapshot.surroundings->exact;
 }
 
+void Cycle::announce_surroundings() const {
+  announce("surroundings", limits_.surroundings_budget + 3 * limits_.hazard_budget + std::chrono::seconds(1));
+}
+
 void Cycle::read_index_by_proc(Snapshot& snapshot) {
+  announce_surroundings();
   snapshot.surroundings = read_surroundings(proc_, limits_, sources_.own, clock_, snapshot);
   files_read_ = snapshot.taken.boottime;
   read_open_files(snapshot, true);
@@ -278,9 +283,9 @@ std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) c
 
 PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_, std::nullopt}; }
 
-PassResult Cycle::run(bool may_act, bool may_read_hazards) {
+PassResult Cycle::run(bool may_act, std::size_t readers) {
   snapshot_ = Snapshot{};
-  limits_.hazards = may_read_hazards;
+  limits_.readers = std::min(readers, ReadLimits{}.readers);
   const Instant begin = clock_.now();
   Report report;
   report.scanned_at = begin.wall;

@@ -50,9 +50,10 @@ class Cycle {
   void seed(Memory memory);
   void set_settings(Settings settings) { settings_ = std::move(settings); }
 
-  /// One pass. `may_act` false holds every action (an earlier prober might still act); `may_read_hazards` false leaves
-  /// unread what may hang a reader. A reader that cannot be ended ends such reading for the rest of the pass.
-  PassResult run(bool may_act, bool may_read_hazards = true);
+  /// One pass. `may_act` false holds every action (an earlier prober might still act). What may hang a reader is read
+  /// by at most `readers` children at once; one that cannot be ended ends such reading for the rest of the pass, so
+  /// that no more than `readers` are left behind. 0: it is not read.
+  PassResult run(bool may_act, std::size_t readers = ReadLimits{}.readers);
 
   /// The snapshot of the last pass, for tests and evidence.
   [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }
@@ -79,6 +80,7 @@ class Cycle {
   void account(const Report& report);
   void act(PassResult& pass);
   PassResult make_result(Report report) const;
+  void announce_surroundings() const;
   void announce(std::string_view phase, Nanoseconds at_most) const;
 
   Settings settings_;

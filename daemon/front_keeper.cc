@@ -62,6 +62,7 @@ void FrontKeeper::start(Nanoseconds now) {
 }
 
 void FrontKeeper::turn(Nanoseconds now) {
+  forward_log(child_);
   while (child_.running()) {
     auto received = receive_message(child_.channel.get(), false);
     if (!received || !*received) break;
@@ -92,6 +93,7 @@ void FrontKeeper::add_polls(std::vector<pollfd>& polls) const {
   if (!child_.running()) return;
   polls.push_back({child_.channel.get(), POLLIN, 0});
   polls.push_back({child_.pidfd.get(), POLLIN, 0});
+  polls.push_back({child_.log.get(), POLLIN, 0});
 }
 
 void FrontKeeper::begin_stop() {

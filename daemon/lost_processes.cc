@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "daemon/lost_probers.h"
-
 namespace defused {
 
 namespace {
@@ -67,12 +65,20 @@ bool LostProcesses::has_ended(Lost& lost) {
   return lost.child.pidfd.valid() && poll(&ended, 1, 0) == 1;
 }
 
+void LostProcesses::set_running(const std::vector<const Child*>& running) {
+  running_.clear();
+  for (const Child* child : running) running_.push_back(LostProber{child->id, identify(child->pidfd)});
+  write_record();
+}
+
 void LostProcesses::add(Child child) {
   Lost lost;
   lost.what = "prober";
   lost.inode = identify(child.pidfd);
   lost.is_ours = lost.is_proven = true;
   lost.child = std::move(child);
+  forward_log(lost.child);
+  lost.child.log.reset();
   lost.child.channel.reset();
   lost_.push_back(std::move(lost));
   write_record();
@@ -134,6 +140,9 @@ void LostProcesses::add_polls(std::vector<pollfd>& polls) const {
 void LostProcesses::write_record() {
   std::vector<LostProber> all;
   for (const Lost& lost : lost_) all.push_back(LostProber{lost.child.id, lost.inode});
+  for (const LostProber& running : running_) {
+    if (std::find(all.begin(), all.end(), running) == all.end()) all.push_back(running);
+  }
   if (const auto written = write_lost_probers(record_path_, all); !written) {
     log_.error("the record of lost probers: " + written.error().message);
   }

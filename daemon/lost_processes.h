@@ -12,6 +12,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/log.h"
+#include "daemon/lost_probers.h"
 #include "daemon/spawn.h"
 #include "model/ids.h"
 
@@ -23,6 +24,9 @@ class LostProcesses {
   /// another by its pidfd (before Linux 6.9), whatever has the recorded PID counts, until forget() or its end.
   LostProcesses(std::string record_path, Logger& log);
 
+  /// Probers that are not lost, or not yet: recorded, so that one that hangs when the service itself is killed counts
+  /// for the next one. Not counted here.
+  void set_running(const std::vector<const Child*>& running);
   /// A child of ours.
   void add(Child child);
   /// A child of a prober, by its pidfd.
@@ -57,6 +61,7 @@ class LostProcesses {
   std::string record_path_;
   Logger& log_;
   std::vector<Lost> lost_;
+  std::vector<LostProber> running_;
 };
 
 /// "4711 (started at tick 123)".

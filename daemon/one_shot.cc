@@ -4,20 +4,27 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/channel.h"
+#include "daemon/lost_processes.h"
 #include "daemon/spawn.h"
 #include "model/codec.h"
+#include "procfs/proc_root.h"
 
 namespace defused {
 
 namespace {
+
+// On top of a pass_deadline for each sample: phases that may take longer (hazards, surroundings) come in few of them.
+constexpr Nanoseconds kReserve = std::chrono::seconds(10);
 
 class Probe {
  public:
   Probe(Child child, const Settings& settings) : child_(std::move(child)), settings_(settings) {}
 
   OneShot run(std::uint32_t samples, Nanoseconds every) {
+    end_ = clock_.now().boottime + samples * (every + settings_.pass_deadline) + kReserve;
     if (!start()) return end();
     for (std::uint32_t i = 0; i < samples; ++i) {
       if (i > 0) clock_.sleep(every);
@@ -25,10 +32,10 @@ class Probe {
       order.type = MessageType::start_pass;
       order.pass = i + 1;
       order.may_act = 1;  // nothing will: the mode is observe; but no earlier prober is in the way either
-      order.may_read_hazards = 1;
+      order.readers = static_cast<std::uint32_t>(ReadLimits{}.readers);
       deadline_ = clock_.now().boottime + settings_.pass_deadline;
       step_ = "processes";
-      if (!send_message(child_.channel.get(), order) || !wait_for_pass(order.pass)) return end();
+      if (!give(order) || !wait_for_pass(order.pass)) return end();
     }
     return end();
   }
@@ -38,12 +45,21 @@ class Probe {
     const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
     Message message;
     message.type = MessageType::settings;
-    if (!memfd || !send_message(child_.channel.get(), message, memfd->get())) return false;
+    if (!memfd) {
+      out_.trouble = "the settings cannot be handed over: " + memfd.error().message;
+      return false;
+    }
+    if (!give(message, memfd->get())) return false;
     message.type = MessageType::seed;
     deadline_ = clock_.now().boottime + settings_.pass_deadline;
     step_ = "start";
-    return send_message(child_.channel.get(), message) &&
-           wait_for([](const Message& m) { return m.type == MessageType::ready; });
+    return give(message) && wait_for([](const Message& m) { return m.type == MessageType::ready; });
+  }
+
+  bool give(const Message& message, int descriptor = -1) {
+    const auto sent = send_message(child_.channel.get(), message, descriptor);
+    if (!sent) out_.trouble = "the prober takes no orders: " + sent.error().message;
+    return sent.has_value();
   }
 
   // The report of the pass comes before its idle phase.
@@ -54,12 +70,14 @@ class Probe {
   template <typename Predicate>
   bool wait_for(Predicate done) {
     while (true) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - clock_.now().boottime).count();
-      pollfd ready{child_.channel.get(), POLLIN, 0};
-      if (left <= 0 || poll(&ready, 1, static_cast<int>(left)) == 0) {
+      const Nanoseconds until = std::min(deadline_, end_);
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.now().boottime).count();
+      std::array<pollfd, 2> ready = {pollfd{child_.channel.get(), POLLIN, 0}, pollfd{child_.log.get(), POLLIN, 0}};
+      if (left <= 0 || poll(ready.data(), ready.size(), static_cast<int>(left)) == 0) {
         out_.trouble = "the prober did not come back from '" + step_ + "' in time; what follows is what it said before";
         return false;
       }
+      forward_log(child_);
       auto received = receive_message(child_.channel.get(), false);
       if (!received) {
         out_.trouble = "the prober ended early: " + received.error().message;
@@ -90,11 +108,11 @@ class Probe {
     stop.type = MessageType::stop;
     const bool told = send_message(child_.channel.get(), stop).has_value();
     if (told && wait_child(child_, 200)) return std::move(out_);
-    const pid_t pid = child_.id.pid;
+    const ProcessId id = child_.id;
     [[maybe_unused]] const auto killed = kill_child(child_);
     if (!wait_child(child_, 300)) {
-      out_.trouble +=
-          (out_.trouble.empty() ? "" : "; ") + std::string("left behind: unkillable prober ") + std::to_string(pid);
+      forward_log(child_);
+      out_.trouble += (out_.trouble.empty() ? "" : "; ") + std::string("left behind: unkillable prober ") + name_of(id);
     }
     return std::move(out_);
   }
@@ -103,7 +121,8 @@ class Probe {
   const Settings& settings_;
   SystemClock clock_;
   OneShot out_;
-  Nanoseconds deadline_{0};
+  Nanoseconds end_{0};       ///< of all
+  Nanoseconds deadline_{0};  ///< of the step
   std::string step_;
 };
 

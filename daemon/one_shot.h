@@ -21,7 +21,8 @@ struct OneShot {
 };
 
 /// Starts a prober with `settings` (which must not allow acting), takes `samples` passes `every` apart, and ends it.
-/// Errors: io (the prober cannot be started).
+/// Takes at most `samples` times (`every` + pass_deadline), and 11 s more, whatever becomes of the prober. Errors: io
+/// (the prober cannot be started).
 Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every);
 
 }  // namespace defused

@@ -110,7 +110,7 @@ class Prober {
     // Readers that were left behind and have ended after all; there are no other children between two passes.
     while (waitpid(-1, nullptr, WNOHANG) > 0) continue;
     pass_ = order.pass;
-    cycle_->run(order.may_act != 0, order.may_read_hazards != 0);
+    cycle_->run(order.may_act != 0, order.readers);
   }
 
   void tell_left_behind(pid_t reader) {

@@ -12,6 +12,8 @@ namespace {
 
 // From SIGKILL to giving up: a process that can die does so in milliseconds.
 constexpr Nanoseconds kGrace = std::chrono::seconds(1);
+// Where one that was just killed may be the one too many: until it is looked at again.
+constexpr Nanoseconds kJustKilled = std::chrono::milliseconds(20);
 // Until the next try where the cap on lost probers is reached.
 constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
 
@@ -40,16 +42,17 @@ void ProberKeeper::set_settings(const Settings& settings) {
 // Says so once, not at each try.
 bool ProberKeeper::may_start(Nanoseconds now) {
   lost_.look_again();
+  const std::size_t most = settings_.max_lost_probers;
   const bool was_at_cap = at_cap_;
-  at_cap_ = unkillable() >= settings_.max_lost_probers;
-  if (was_at_cap && !at_cap_) log_.info("probers are started again: " + std::to_string(unkillable()) + " are left");
-  if (!at_cap_) return true;
-  blind_ = true;
-  next_start_ = now + kCapRetry;
-  if (!was_at_cap) {
-    log_.error(std::to_string(unkillable()) +
+  at_cap_ = lost_.size() >= most;
+  if (was_at_cap && !at_cap_) log_.info("probers are started again: " + std::to_string(lost_.size()) + " are left");
+  if (at_cap_ && !was_at_cap) {
+    log_.error(std::to_string(lost_.size()) +
                " probers could not be killed; no other is started until one of them ends");
   }
+  if (lost_.size() + dying_.size() < most) return true;
+  blind_ = true;
+  next_start_ = now + (at_cap_ ? kCapRetry : kJustKilled);
   return false;
 }
 
@@ -66,6 +69,7 @@ void ProberKeeper::start(Nanoseconds now) {
     return;
   }
   prober_ = Prober{*std::move(child), State::starting, now, now + settings_.pass_deadline, "start"};
+  record_running();
   set_settings(settings_);
   Message message;
   message.type = MessageType::seed;
@@ -81,11 +85,12 @@ void ProberKeeper::order_pass(Nanoseconds now) {
   message.type = MessageType::start_pass;
   message.pass = ++pass_;
   message.may_act = may_act() ? 1 : 0;
-  message.may_read_hazards = unkillable() < settings_.max_lost_probers ? 1 : 0;
-  if (reads_hazards_ && message.may_read_hazards == 0) {
-    log_.error(std::to_string(unkillable()) + " processes could not be killed; what may hang a reader is not read");
+  const std::size_t most = settings_.max_lost_probers;
+  message.readers = static_cast<std::uint32_t>(most - std::min(most, lost_.size()));
+  if (reads_hazards_ && message.readers == 0) {
+    log_.error(std::to_string(lost_.size()) + " processes could not be killed; what may hang a reader is not read");
   }
-  reads_hazards_ = message.may_read_hazards != 0;
+  reads_hazards_ = message.readers > 0;
   if (!send_message(prober_.child.channel.get(), message)) return;
   prober_.state = State::passing;
   prober_.deadline = now + settings_.pass_deadline;
@@ -192,7 +197,15 @@ void ProberKeeper::bury_lost() {
   if (at_cap_) next_start_ = Nanoseconds(0);
 }
 
+void ProberKeeper::record_running() {
+  std::vector<const Child*> running;
+  if (prober_.child.running()) running.push_back(&prober_.child);
+  for (const Dying& dying : dying_) running.push_back(&dying.child);
+  lost_.set_running(running);
+}
+
 void ProberKeeper::turn(Nanoseconds now) {
+  forward_log(prober_.child);
   take_messages(now);
   notice_death(now);
   enforce_deadline(now);
@@ -216,6 +229,7 @@ void ProberKeeper::add_polls(std::vector<pollfd>& polls) const {
   if (prober_.child.running()) {
     polls.push_back({prober_.child.channel.get(), POLLIN, 0});
     polls.push_back({prober_.child.pidfd.get(), POLLIN, 0});
+    polls.push_back({prober_.child.log.get(), POLLIN, 0});
   }
   for (const Dying& dying : dying_) polls.push_back({dying.child.pidfd.get(), POLLIN, 0});
   lost_.add_polls(polls);
@@ -239,6 +253,7 @@ std::vector<std::string> ProberKeeper::abandon_all() {
   if (prober_.child.running()) lost_.add(std::move(prober_.child));
   for (Dying& dying : dying_) lost_.add(std::move(dying.child));
   dying_.clear();
+  record_running();
   lost_.bury();
   for (const std::string& name : lost_.names()) names.push_back("unkillable " + name);
   return names;

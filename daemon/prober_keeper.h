@@ -85,7 +85,7 @@ class ProberKeeper {
   void enforce_deadline(Nanoseconds now);
   void bury_dying(Nanoseconds now);
   void bury_lost();
-  [[nodiscard]] std::size_t unkillable() const { return lost_.size() + dying_.size(); }
+  void record_running();
   [[nodiscard]] bool may_act() const;
 
   Spawn spawn_;

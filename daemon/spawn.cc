@@ -20,21 +20,31 @@ namespace defused {
 
 namespace {
 
+// The child's ends.
+struct Ends {
+  int self;
+  int channel;
+  int log;
+};
+
 // Between fork and exec: only calls that are safe there.
-[[noreturn]] void run_child(int self, int channel, const std::vector<char*>& arguments, pid_t parent) {
+[[noreturn]] void run_child(Ends ends, const std::vector<char*>& arguments, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Descriptor 3 without close-on-exec; everything else of ours has it. `self` may itself stand at 3.
-  const int binary = fcntl(self, F_DUPFD_CLOEXEC, kChannelDescriptor + 1);
-  if (channel == kChannelDescriptor) {
-    fcntl(channel, F_SETFD, 0);
-  } else if (dup2(channel, kChannelDescriptor) < 0) {
-    _exit(1);
+  // First out of the way of the numbers that they are to have: where ours were closed, these are low.
+  constexpr int kAbove = kChannelDescriptor + 1;
+  for (int* end : {&ends.self, &ends.channel, &ends.log}) *end = fcntl(*end, F_DUPFD_CLOEXEC, kAbove);
+  if (dup2(ends.log, STDERR_FILENO) < 0 || dup2(ends.channel, kChannelDescriptor) < 0) _exit(1);
+  const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO}) {
+    if (dup2(nothing >= 0 ? nothing : ends.log, fd) < 0) _exit(1);
   }
-  syscall(SYS_execveat, binary, "", arguments.data(), environ, AT_EMPTY_PATH);
+  // Open without close-on-exec where `nothing` itself got 0 or 1.
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO}) fcntl(fd, F_SETFD, 0);
+  syscall(SYS_execveat, ends.self, "", arguments.data(), environ, AT_EMPTY_PATH);
   _exit(1);
 }
 
@@ -61,6 +71,12 @@ Result<UniqueFd> open_self() {
 Result<Child> spawn_self(int self, const std::vector<std::string>& arguments) {
   auto channel = make_channel();
   if (!channel) return Failure(channel.error());
+  std::array<int, 2> log{};
+  if (pipe2(log.data(), O_CLOEXEC) < 0) return fail_errno(errno, "pipe2");
+  Child child;
+  child.log.reset(log[0]);
+  const UniqueFd its_log(log[1]);
+  fcntl(child.log.get(), F_SETFL, O_NONBLOCK);
   std::string name = "defused";
   std::vector<std::string> copies = arguments;
   std::vector<char*> pointers = {name.data()};
@@ -69,8 +85,7 @@ Result<Child> spawn_self(int self, const std::vector<std::string>& arguments) {
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return fail_errno(errno, "fork");
-  if (pid == 0) run_child(self, channel->second.get(), pointers, parent);
-  Child child;
+  if (pid == 0) run_child({self, channel->second.get(), its_log.get()}, pointers, parent);
   child.id.pid = pid;
   child.id.start_ticks = read_start_ticks(pid);
   child.channel = std::move(channel->first);
@@ -82,6 +97,18 @@ Result<Child> spawn_self(int self, const std::vector<std::string>& arguments) {
     return fail_errno(error, "pidfd_open");
   }
   return child;
+}
+
+void forward_log(const Child& child) {
+  if (!child.log) return;
+  std::array<char, 65536> text{};
+  const ssize_t got = read(child.log.get(), text.data(), text.size());
+  for (ssize_t done = 0; done < got;) {
+    const ssize_t written = write(STDERR_FILENO, text.data() + done, static_cast<std::size_t>(got - done));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    done += written;
+  }
 }
 
 Result<void> kill_child(const Child& child) {
@@ -96,6 +123,7 @@ bool reap_child(Child& child) {
   siginfo_t info{};
   const int failed = waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED | WNOHANG);
   if (failed == 0 && info.si_pid == 0) return false;
+  forward_log(child);
   child = Child{};
   return true;
 }

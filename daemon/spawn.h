@@ -22,20 +22,25 @@ struct Child {
   ProcessId id;      ///< start_ticks read from its own stat right after the start, 0 if it was gone by then
   UniqueFd pidfd;    ///< readable when it has ended
   UniqueFd channel;  ///< our end
+  UniqueFd log;      ///< what it writes to standard error, for forward_log
   [[nodiscard]] bool running() const { return pidfd.valid(); }
 };
 
 /// The binary of this process, for spawn_self.
 Result<UniqueFd> open_self();
 
-/// Starts `self` as "defused ARGUMENTS..." with a new channel at descriptor 3 and nothing else but 0, 1 and 2 open. It
-/// gets SIGKILL when the thread that started it ends. Errors: io.
+/// Starts `self` as "defused ARGUMENTS..." with a new channel at descriptor 3, nothing at 0 and 1, a pipe to us at 2
+/// and nothing else open: one that cannot be killed must not keep the pipe open that somebody reads us by. It gets
+/// SIGKILL when the thread that started it ends. Errors: io.
 Result<Child> spawn_self(int self, const std::vector<std::string>& arguments);
+
+/// Writes to our standard error what the child has written to its own, at most 64 KiB. Does not wait for the child.
+void forward_log(const Child& child);
 
 /// SIGKILL through the pidfd. An error means that it may go on.
 Result<void> kill_child(const Child& child);
 
-/// Takes the remains of an ended child and closes its descriptors. False: it is still there.
+/// Takes the remains of an ended child, its last words as well, and closes its descriptors. False: it is still there.
 bool reap_child(Child& child);
 
 /// Waits at most `milliseconds` for it to end; then as reap_child.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "daemon/commands/commands.h"
@@ -11,6 +12,15 @@
 #include "model/codec.h"
 
 namespace defused {
+
+namespace {
+
+// A pass that could not even list the processes says nothing of them.
+bool has_diagnosis(const Report& report) {
+  return std::find(report.blind.begin(), report.blind.end(), "processes") == report.blind.end();
+}
+
+}  // namespace
 
 int scan_command(const ScanOptions& options) {
   if (geteuid() != 0) {
@@ -41,7 +51,7 @@ int scan_command(const ScanOptions& options) {
     std::cout << render_table(report, settings->expose_source);
   }
   std::cout.flush();
-  return std::cout.good() ? kExitOk : kExitFailure;
+  return std::cout.good() && has_diagnosis(report) ? kExitOk : kExitFailure;
 }
 
 }  // namespace defused

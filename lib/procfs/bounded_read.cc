@@ -116,8 +116,6 @@ bool end_child(pid_t child) {
 // A file that can be read is read in microseconds. After so long without an answer another child goes on with the next
 // process, and the first one has the rest of its time to itself.
 constexpr Nanoseconds kPatience = std::chrono::milliseconds(20);
-// More would not end sooner what hangs, and each child might be lost.
-constexpr std::size_t kAtOnce = 8;
 
 std::string_view process_of(const BoundedRequest& request) {
   return std::string_view(request.path).substr(0, request.path.find('/'));
@@ -125,8 +123,9 @@ std::string_view process_of(const BoundedRequest& request) {
 
 class Reading {
  public:
-  Reading(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each, Nanoseconds total)
-      : root_(root), requests_(requests), each_(each), total_(total), answers_(requests.size()) {}
+  Reading(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each, Nanoseconds total,
+          std::size_t at_once)
+      : root_(root), requests_(requests), each_(each), total_(total), at_once_(at_once), answers_(requests.size()) {}
 
   BoundedReads run() {
     start(0);
@@ -190,7 +189,9 @@ class Reading {
     poll(polls.data(), polls.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
   }
 
-  [[nodiscard]] bool may_be_left_alone(const Reader& reader) const { return reader.leads && readers_.size() < kAtOnce; }
+  [[nodiscard]] bool may_be_left_alone(const Reader& reader) const {
+    return reader.leads && readers_.size() < at_once_;
+  }
 
   void attend(std::size_t index) {
     const Nanoseconds waited = watch_.elapsed() - readers_[index].since;
@@ -272,6 +273,7 @@ class Reading {
   const std::vector<BoundedRequest>& requests_;
   Nanoseconds each_;
   Nanoseconds total_;
+  std::size_t at_once_;
   std::vector<std::optional<Result<std::string>>> answers_;
   std::set<std::string_view> avoided_;  // processes that hang, or that another child is at
   std::vector<Reader> readers_;
@@ -282,18 +284,20 @@ class Reading {
 }  // namespace
 
 BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each,
-                          Nanoseconds total) {
-  return Reading(root, requests, each, total).run();
+                          Nanoseconds total, std::size_t at_once) {
+  return Reading(root, requests, each, total, at_once).run();
 }
 
 std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
                                                 const std::vector<BoundedRequest>& requests) {
   if (requests.empty()) return {};
-  if (!limits.hazards) {
+  if (limits.readers == 0) {
     const Failure not_asked(Error{ErrorKind::timeout, "too many readers are stuck", kNotAsked});
-    return std::vector<Result<std::string>>(requests.size(), not_asked);
+    std::vector<Result<std::string>> none(requests.size(), not_asked);
+    return none;
   }
-  BoundedReads reads = read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget);
+  BoundedReads reads =
+      read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget, limits.readers);
   for (const pid_t reader : reads.left_behind) {
     if (limits.left_behind) limits.left_behind(reader);
   }

@@ -30,14 +30,15 @@ inline constexpr int kNotAsked = EAGAIN;
 
 struct BoundedReads {
   std::vector<Result<std::string>> results;  ///< one per request, same order; `timeout` where it did not answer
-  std::vector<pid_t> left_behind;            ///< children that could not be ended, 8 at most
+  std::vector<pid_t> left_behind;            ///< children that could not be ended, `at_once` at most
 };
 
-/// Reads each request below `root`; at most `each` for one and `total` for all (and 100 ms for each child to die).
+/// Reads each request below `root`; at most `each` for one and `total` for all (and 100 ms for each child to die), by
+/// at most `at_once` (> 0) children at a time. More than 8 would not end sooner what hangs, and each might be lost.
 BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each,
-                          Nanoseconds total);
+                          Nanoseconds total, std::size_t at_once = 8);
 
-/// The same below /proc as `limits` say: where hazards are not allowed each result is `timeout`, and a child that could
+/// The same below /proc as `limits` say: where they allow no reader each result is `timeout`, and a child that could
 /// not be ended is told.
 std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
                                                 const std::vector<BoundedRequest>& requests);

@@ -33,7 +33,7 @@ struct ReadLimits {
   Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
   Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
   Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass
-  bool hazards = true;  // false: files that may block a reader are not read; each is a gap of kind timeout
+  std::size_t readers = 8;  // children at once that may be lost by it; 0: none is read, each file is a gap (timeout)
   std::function<void(pid_t reader)> left_behind = {};  // told of each reader that cannot be ended; may be empty
 };
 

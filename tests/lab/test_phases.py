@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 import unittest
 
 from ambush import Ambush, Watch, is_unkillable
-from daemon import Daemon, SLOW, children_of, mount_fusectl, read_text, wait_until
+from daemon import DEFUSED, Daemon, SLOW, children_of, mount_fusectl, read_text, wait_until
 from lab import Lab
 
 QUICK = {"interval": "500ms", "pass_deadline": "1s"}
@@ -45,6 +47,27 @@ def lose_prober(test, daemon, path, phase, lost):
         scans = daemon.metric("defused_scans_total")
         wait_until(lambda: daemon.metric("defused_scans_total") >= scans + 2, 3, "passes to go on")
     return hole
+
+
+class Notified:
+    """What a service tells systemd that is started within the context."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def __enter__(self):
+        self.socket.bind(self.path)
+        self.socket.settimeout(5 * SLOW)
+        os.environ["NOTIFY_SOCKET"] = self.path
+        return self
+
+    def __exit__(self, *_):
+        os.environ.pop("NOTIFY_SOCKET", None)
+        self.socket.close()
+
+    def read(self):
+        return self.socket.recv(4096).decode()
 
 
 class Phases(unittest.TestCase):
@@ -91,8 +114,10 @@ class Phases(unittest.TestCase):
                 self.assertGreater(watch.unready, 0)
                 self.check_at_cap(daemon, lost)
                 print(f"stopped in {self.stop(daemon, lost):.1f} s")
-            with Daemon(directory=self.directory, expect_ready=False, max_lost_probers=len(PHASES), **QUICK) as again:
+            with Notified(self.directory) as notified, Daemon(
+                    directory=self.directory, expect_ready=False, max_lost_probers=len(PHASES), **QUICK) as again:
                 self.check_at_cap(again, [])
+                self.assertIn("READY=1", notified.read())  # else systemd would end what serves the reason
                 begin = time.monotonic()
                 last_pit.close()
                 wait_until(lambda: again.get("/-/ready")[0] == 200, 5, f"a prober to be started\n{again.log()}")
@@ -142,7 +167,7 @@ class Phases(unittest.TestCase):
                 wait_until(lambda: f"reader {reader} " in daemon.log(), 5, daemon.log())
                 self.assertTrue(is_unkillable(reader))
                 before = daemon.metric(gaps) or 0
-                wait_until(lambda: (daemon.metric(gaps) or 0) >= before + 4, 10, "gaps in each pass")
+                wait_until(lambda: (daemon.metric(gaps) or 0) >= before + 2, 10, "gaps in each pass")
                 self.assertEqual(daemon.child("defused-prober", besides=lost), prober)
                 self.assertEqual(children_of(prober), [reader])
                 self.assertEqual(daemon.metric(LOST), 1)
@@ -153,6 +178,89 @@ class Phases(unittest.TestCase):
                 self.check_at_cap(again, [])
                 pit.close()
                 wait_until(lambda: again.get("/-/ready")[0] == 200, 5, f"a prober to be started\n{again.log()}")
+
+    def check_scan(self, pit, phase, nth, code=0):
+        """`defused scan` whose prober is caught at the `nth` announcement of `phase`; its seconds from then on."""
+        with open(self.config, "w", encoding="utf-8") as file:
+            json.dump({"pass_deadline": "1s"}, file)
+        command = ["sh", "-c", 'read line; exec "$@"', "sh", DEFUSED, "scan", "--json", "--samples", "50", "--every", "100ms",
+                   "--config", self.config]
+        scan = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            ambush = Ambush(scan.pid, pit.truth["swallow"], phase, nth=nth, of_child=True)
+            scan.stdin.write("go\n")
+            scan.stdin.flush()
+            caught = ambush.caught()
+            begin = time.monotonic()
+            out, errors = scan.communicate(timeout=20 * SLOW)
+        finally:
+            scan.kill()
+            scan.wait(5)
+        took = time.monotonic() - begin
+        self.assertLess(took, (PHASES[phase] + 1) * SLOW)
+        self.assertTrue(is_unkillable(caught))
+        self.assertRegex(errors, rf"left behind: unkillable prober {caught} ")
+        self.assertIn("'processes'" if phase == "idle" else f"'{phase}'", errors)
+        self.assertEqual(scan.returncode, code, errors)
+        self.assertEqual(json.loads(out)["schema"] if out else "", "defused.report/v1" if code == 0 else "")
+        return took
+
+    def test_one_shot(self):
+        """`defused scan` prints what it has, names the prober that it had to leave, and ends in time."""
+        self.config = os.path.join(self.directory, "scan.json")
+        with Lab("tar_pit") as pit:
+            self.check_scan(pit, "idle", 2)  # from here on there is a stuck exit, so all phases are entered
+            took = {"start": self.check_scan(pit, "start", 1, code=1), "first": self.check_scan(pit, "processes", 1, code=1)}
+            # What is around is read in the second pass and kept then.
+            for phase, nth in (("processes", 3), ("connections", 3), ("hazards", 3), ("surroundings", 1), ("open files", 3),
+                               ("diagnosis", 3)):
+                took[phase] = self.check_scan(pit, phase, nth)
+            print("scan ended after", ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in took.items()), flush=True)
+
+    def test_start_up(self):
+        """The very first prober hangs before it is ready."""
+        fifo = os.path.join(self.directory, "fifo")
+        os.mkfifo(fifo)
+        with Lab("tar_pit") as pit:
+            daemon = Daemon(wrapper=["sh", "-c", 'read line < "$0"; exec "$@"', fifo], directory=self.directory, **QUICK)
+            ambush = Ambush(daemon.process.pid, pit.truth["swallow"], "start", of_child=True)
+            with open(fifo, "w", encoding="ascii") as file:
+                file.write("go\n")
+            caught = ambush.caught()
+            begin = time.monotonic()
+            with daemon:
+                print(f"ready {time.monotonic() - begin:.1f} s after the first prober was caught")
+                self.assertLess(time.monotonic() - begin, 3 * SLOW)
+                wait_until(lambda: daemon.metric(LOST) == 1, 5, daemon.log())
+                self.assertIn(f"prober {caught} ", daemon.log())
+                self.assertIn("missed the deadline of phase 'start'", daemon.log())
+                self.assertTrue(is_unkillable(caught))
+                self.stop(daemon, [caught])
+
+    def test_stop_with_everything_stuck(self):
+        """A front that is stopped and a prober that hangs, unkillable, within its deadline."""
+        with Lab("tar_pit") as pit, Daemon(directory=self.directory, interval="500ms", pass_deadline="1m") as daemon:
+            front = daemon.child("defused-front")
+            caught = Ambush(daemon.child("defused-prober"), pit.truth["swallow"], "processes").caught()
+            os.kill(front, signal.SIGSTOP)
+            print(f"stopped in {self.stop(daemon, [caught]):.1f} s")
+            self.assertTrue(is_unkillable(caught))
+            self.assertEqual(read_text(f"/proc/{front}/status"), "")
+            recorded = read_text(os.path.join(self.directory, "run", "lost-probers")).split()
+            self.assertEqual(recorded[0], str(caught))
+
+    def test_supervisor_killed(self):
+        """A prober that hangs, not yet lost, when the supervisor is killed: the next service knows of it."""
+        with Lab("tar_pit") as pit:
+            with Daemon(directory=self.directory, interval="500ms", pass_deadline="1m") as daemon:
+                caught = Ambush(daemon.child("defused-prober"), pit.truth["swallow"], "processes").caught()
+                daemon.process.kill()
+                daemon.process.wait(5)
+            wait_until(lambda: is_unkillable(caught), 5, "its prober to be told to die")
+            with Daemon(directory=self.directory, expect_ready=False, max_lost_probers=1, **QUICK) as again:
+                self.check_at_cap(again, [])
+                pit.close()
+                wait_until(lambda: again.get("/-/ready")[0] == 200, 5, again.log())
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ void send_reader(int channel, pid_t reader) {
     if (behaviour == Behaviour::hangs_in_pass) {
       while (true) pause();
     }
-    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.may_read_hazards)});
+    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.readers)});
     Message message;
     message.type = MessageType::report;
     message.pass = order.pass;
@@ -114,7 +114,7 @@ Result<Child> fork_child(Behaviour behaviour) {
 class Keeping {
  public:
   explicit Keeping(std::vector<Behaviour> behaviours, std::vector<LostProber> recorded = {}, std::uint32_t cap = 8)
-      : recorded_(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
+      : is_recorded(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
     set_cap(cap);
   }
   ~Keeping() {
@@ -172,7 +172,7 @@ class Keeping {
   Logger log{quiet, "test"};
   int reports = 0;
   bool reads_hazards = true;  // the last prober that reported
-  Result<void> recorded_;     // before the keeper reads it
+  Result<void> is_recorded;   // before the keeper reads it
   std::vector<std::vector<std::string>> spawned;
   ProberKeeper keeper{[this](const std::vector<std::string>& arguments) {
                         const std::size_t index = std::min(spawned.size(), behaviours_.size() - 1);
@@ -203,6 +203,14 @@ TEST_CASE("one that misses the deadline of its phase is killed and replaced") {
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.size() == 2);
   CHECK(keeping.status().probers_lost == 0);  // it did die of SIGKILL
+}
+
+TEST_CASE("one that was killed and dies is not taken for a lost one, at the lowest cap either") {
+  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good}, {}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.spawned.size() == 2);
+  CHECK(keeping.status().at_cap == 0);
+  CHECK(keeping.reads_hazards);
 }
 
 TEST_CASE("one that never becomes ready is replaced too") {
@@ -243,6 +251,10 @@ TEST_CASE("the cap holds at a new start, and ends when one of those left ends") 
   CHECK(keeping.clock.now().boottime - begin < 1s);
   CHECK(keeping.status().at_cap == 0);
   CHECK(keeping.status().lost_probers_left == 0);
+  REQUIRE(read_lost_probers(keeping.record)->size() == 1);  // the one that runs
+  keeping.keeper.begin_stop();
+  REQUIRE(keeping.until([&] { return keeping.keeper.stopped(); }));
+  CHECK(keeping.keeper.abandon_all().empty());
   CHECK(read_lost_probers(keeping.record)->empty());
 }
 
@@ -271,13 +283,14 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
   CHECK(keeping.status().lost_probers_left == 1);
   CHECK(keeping.spawned.front() ==
         std::vector<std::string>{"internal-prober", "--lost", std::to_string(sleeper.pid) + ":77"});
-  Logger& log = keeping.log;
-  LostProcesses lost(keeping.record, log);
+  const std::string record = keeping.directory + "/another";
+  REQUIRE(write_lost_probers(record, {{{sleeper.pid, 77}, 0}}));
+  LostProcesses lost(record, keeping.log);
   lost.forget({sleeper.pid, 78});
   CHECK(lost.size() == 1);
   lost.forget({sleeper.pid, 77});
   CHECK(lost.size() == 0);
-  CHECK(read_lost_probers(keeping.record)->empty());
+  CHECK(read_lost_probers(record)->empty());
 }
 
 TEST_CASE("a higher cap starts a prober at once") {
@@ -298,7 +311,7 @@ TEST_CASE("a reader left behind counts, and at the cap the prober is told to rea
   CHECK(keeping.status().at_cap == 0);
   CHECK_FALSE(keeping.reads_hazards);
   const auto recorded = read_lost_probers(keeping.record);
-  REQUIRE(recorded->size() == 1);
+  REQUIRE(recorded->size() == 2);  // the prober that runs, and the reader
   kill(recorded->front().id.pid, SIGKILL);
   REQUIRE(keeping.until([&] { return keeping.reads_hazards; }));
   CHECK(keeping.status().lost_probers_left == 0);

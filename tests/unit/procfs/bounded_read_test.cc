@@ -121,13 +121,41 @@ TEST_CASE("the child that reads holds nothing but the root and its pipe") { CHEC
 
 TEST_CASE("so it is on a kernel without close_range") { CHECK(held_while_hanging(false) == 2); }
 
+TEST_CASE("no more children at once than may be lost") {
+  const Tree tree;
+  const auto root = Beneath::open_root(tree.path);
+  REQUIRE(root);
+  std::vector<BoundedRequest> requests;
+  for (const char* process : {"17", "18", "19", "20"}) {
+    REQUIRE(mkdir((tree.path + "/" + process).c_str(), 0700) == 0);
+    REQUIRE(mkfifo((tree.path + "/" + process + "/stat").c_str(), 0600) == 0);
+    requests.push_back({std::string(process) + "/stat", false});
+  }
+  const auto most_children = [&](std::size_t at_once) {
+    const pid_t reader = fork();
+    if (reader == 0) {
+      read_bounded(*root, requests, milliseconds(300), milliseconds(600), at_once);
+      _exit(0);
+    }
+    std::size_t most = 0;
+    while (waitpid(reader, nullptr, WNOHANG) == 0) {
+      most = std::max(most, children_of(reader).size());
+      poll(nullptr, 0, 2);
+    }
+    return most;
+  };
+  CHECK(most_children(1) == 1);
+  CHECK(most_children(2) == 2);
+  CHECK(most_children(8) == 4);
+}
+
 TEST_CASE("where hazards are not allowed nothing is read and each is a timeout") {
   const Tree tree;
   const auto proc = ProcRoot::open(tree.path);
   REQUIRE(proc);
   ReadLimits limits;
   CHECK(read_hazardous(*proc, limits, {{"good", false}}).front().value() == "text");
-  limits.hazards = false;
+  limits.readers = 0;
   const auto results = read_hazardous(*proc, limits, {{"good", false}, {"link", true}});
   REQUIRE(results.size() == 2);
   for (const auto& result : results) CHECK(result.error().kind == ErrorKind::timeout);
