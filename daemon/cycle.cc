@@ -143,8 +143,11 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   const auto waits = read_waits(snapshot);
   WalkOrder order;
   order.depth = evidence == Evidence::fresh || sources_.capture ? WalkDepth::full : WalkDepth::changes;
-  order.told_to_die = told_to_die(waits);
-  if (wait_reader_) order.rotation = std::chrono::minutes(5);  // it tells in each pass who was told to die
+  if (waits) {
+    order.told_to_die = told_to_die(*waits);
+    order.dying_threads = threads_of(*waits);
+    order.rotation = std::chrono::minutes(5);  // who is told to die is told in each pass
+  }
   if (auto read = read_processes(proc_, limits_, order, walk_, snapshot); !read) return read;
   announce("connections", settings_.pass_deadline);
   read_connections(fuse, snapshot);
@@ -152,18 +155,19 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
   read_hazards(proc_, limits_, walk_, snapshot);
-  merge_waits(waits, snapshot.suspects);
+  if (waits) merge_waits(*waits, snapshot.suspects);
   read_around(snapshot, evidence);
   if (left_behind_ > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += std::exchange(left_behind_, 0);
   return {};
 }
 
-std::vector<TaskWait> Cycle::read_waits(Snapshot& snapshot) {
-  if (!wait_reader_) return {};
+// Nothing where nobody can say.
+std::optional<std::vector<TaskWait>> Cycle::read_waits(Snapshot& snapshot) {
+  if (!wait_reader_) return std::nullopt;
   auto waits = wait_reader_->read();
   if (waits) return *std::move(waits);
   add_gap(snapshot.gaps, "bpf", waits.error().kind);
-  return {};
+  return std::nullopt;
 }
 
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {

@@ -67,7 +67,7 @@ class Cycle {
   Result<void> read_snapshot(Snapshot& snapshot, Evidence evidence);
   Result<FuseRoot> open_fusectl() const;
   void read_connections(const Result<FuseRoot>& fuse, Snapshot& snapshot);
-  std::vector<TaskWait> read_waits(Snapshot& snapshot);
+  std::optional<std::vector<TaskWait>> read_waits(Snapshot& snapshot);
   void read_around(Snapshot& snapshot, Evidence evidence);
   void read_index(Snapshot& snapshot, Evidence evidence);
   bool read_index_by_kernel(Snapshot& snapshot);

@@ -112,6 +112,12 @@ std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits) {
   return pids;
 }
 
+ThreadsByProcess threads_of(const std::vector<TaskWait>& waits) {
+  ThreadsByProcess threads;
+  for (const TaskWait& wait : waits) threads[wait.pid][wait.thread] = wait.context_switches;
+  return threads;
+}
+
 void merge_waits(const std::vector<TaskWait>& waits, std::vector<ProcessSample>& suspects) {
   std::map<ThreadId, const TaskWait*> by_thread;
   for (const TaskWait& wait : waits) by_thread[wait.thread] = &wait;

@@ -89,6 +89,8 @@ struct task_struct {
   unsigned int flags;
   unsigned int __state;
   __u64 start_boottime;
+  unsigned long nvcsw;
+  unsigned long nivcsw;
   void* stack;
   struct thread_struct thread;
   struct sigpending pending;
@@ -114,12 +116,14 @@ struct bpf_iter__task {
 #define WORD 8
 #define WORDS (STACK_BYTES / WORD)
 #define LOWEST_POINTER 0x8000000000000000ul
+#define LOWEST_TEXT 0xffffffff80000000ul /* __START_KERNEL_map, and the modules above it: arch/x86 */
 
 /* One task at a time: only one reader uses a loaded program. */
 static unsigned long words[WORDS];
 
 struct search {
   unsigned long task;
+  unsigned long base;
   unsigned long sp;
   unsigned int count;
   struct task_waits_record record;
@@ -212,6 +216,8 @@ static long look_at_word(__u32 index, void* context) {
     if (device && !search->record.proven) search->record.proven = device;
     return 0;
   }
+  /* Return addresses and what points into the stack itself: neither a file nor an inode, and most of the words. */
+  if (word >= LOWEST_TEXT || (word >= search->base && word < search->base + STACK_BYTES)) return 0;
   note_device(&search->record, fuse_device(BPF_CORE_READ((struct file*)word, f_inode, i_sb)));
   note_device(&search->record, fuse_device(BPF_CORE_READ((struct inode*)word, i_sb)));
   return 0;
@@ -245,9 +251,11 @@ int collect(struct bpf_iter__task* ctx) {
   base = (unsigned long)BPF_CORE_READ(task, stack);
   search.sp = BPF_CORE_READ(task, thread.sp);
   search.task = (unsigned long)task;
-  search.record.tgid = BPF_CORE_READ(task, tgid);
-  search.record.tid = BPF_CORE_READ(task, pid);
-  search.record.start_boottime = BPF_CORE_READ(task, start_boottime);
+  search.base = base;
+  search.record.tgid = task->tgid;
+  search.record.tid = task->pid;
+  search.record.start_boottime = task->start_boottime;
+  search.record.context_switches = task->nvcsw + task->nivcsw;
   if (base && search.sp > base && search.sp < base + STACK_BYTES && search.sp % WORD == 0) {
     bytes = base + STACK_BYTES - search.sp;
     if (bytes <= STACK_BYTES && bpf_probe_read_kernel(words, bytes, (const void*)search.sp) == 0) {

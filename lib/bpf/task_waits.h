@@ -12,6 +12,7 @@ struct task_waits_record {
   unsigned int proven;               /* connection that it is queued for: request, page or free slot; 0: none found */
   unsigned int devices; /* how many different ones its stack leads to; more than the maximum: that many are named */
   unsigned int device[TASK_WAITS_MAX_DEVICES]; /* NOLINT(modernize-avoid-c-arrays): C */
+  unsigned long long context_switches;         /* voluntary + nonvoluntary, as status shows them */
   unsigned int group_exit; /* the whole process was told to die; 0: this thread alone, or a worker of io_uring */
   unsigned int unused;     /* to the next multiple of 8 */
 };

@@ -22,6 +22,7 @@ TaskWait from_record(const task_waits_record& record) {
   if (record.proven != 0) wait.queued = ConnectionId{record.proven};
   const std::size_t count = std::min<std::size_t>(record.devices, TASK_WAITS_MAX_DEVICES);
   for (std::size_t i = 0; i < count; ++i) wait.on_stack.push_back(ConnectionId{record.device[i]});
+  wait.context_switches = record.context_switches;
   wait.group_exit = record.group_exit != 0;
   wait.on_stack_complete = record.devices <= TASK_WAITS_MAX_DEVICES;
   return wait;

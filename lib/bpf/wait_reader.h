@@ -20,11 +20,15 @@ struct TaskWait {
   std::optional<ConnectionId> queued;
   std::vector<ConnectionId> on_stack;  ///< all that its kernel stack leads to, what is long over included
   bool on_stack_complete = true;       ///< false: there were more
+  std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary
   bool group_exit = false;  ///< its whole process was told to die; false: this thread, or a worker of io_uring
 };
 
 /// The processes that were told to die and have a sleeping thread.
 std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits);
+
+/// By process, each thread with its context switches.
+ThreadsByProcess threads_of(const std::vector<TaskWait>& waits);
 
 class WaitReader {
  public:

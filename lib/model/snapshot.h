@@ -184,6 +184,9 @@ struct Viewer {
   MountTable mounts;
 };
 
+/// Threads of processes with their context switches, where the kernel itself was asked (lib/bpf).
+using ThreadsByProcess = std::map<pid_t, std::map<ThreadId, std::uint64_t>>;
+
 /// Which mount namespace a thread is in, where the kernel itself was asked (lib/bpf).
 struct ThreadPlace {
   pid_t pid = 0;

@@ -68,12 +68,15 @@ KernelFacts read_kernel_facts(const ProcRoot& proc);
 /// How much of what earlier passes read is read again.
 enum class WalkDepth {
   full,     ///< everything: for acting, and whenever there is nothing to go on from
-  changes,  ///< processes that are new, inits, whoever was told to die and who is below a dying init; the rest in turn
+  changes,  ///< who is new, inits, whoever was told to die and who is below a dying init; the rest in turn
 };
 
 struct WalkOrder {
   WalkDepth depth = WalkDepth::full;
-  std::set<pid_t> told_to_die;                      ///< what the kernel itself says where `status` does not (lib/bpf)
+  std::set<pid_t> told_to_die = {};  ///< what the kernel itself says where `status` does not (lib/bpf)
+  /// All threads that sleep and are exiting, have SIGKILL pending or belong to `told_to_die`; nothing: nobody says.
+  /// Then a process of which none is told is not dying, and one whose threads have not run since is as it was.
+  std::optional<ThreadsByProcess> dying_threads = {};
   Nanoseconds rotation = std::chrono::seconds(60);  ///< by `changes` each `status` is read once in so long
 };
 

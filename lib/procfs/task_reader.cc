@@ -321,6 +321,13 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool
   return sample;
 }
 
+std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept) {
+  ProcessSample sample = kept.sample;
+  sample.brief = brief;
+  for (ThreadSample& thread : sample.threads) keep(thread);
+  return sample;
+}
+
 std::vector<BoundedRequest> hazards_of(const ProcessSample& sample) {
   std::vector<BoundedRequest> requests;
   const std::string process = std::to_string(sample.id.pid) + "/";

@@ -58,6 +58,9 @@ class SuspectReader {
   std::optional<SchedNow> now_;
 };
 
+/// The suspect `kept` again, none of whose threads has run since.
+std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept);
+
 /// The reads of `sample` that were put off because they may block (paths below /proc).
 std::vector<BoundedRequest> hazards_of(const ProcessSample& sample);
 

@@ -24,11 +24,6 @@ void merge(const Gaps& from, Gaps& into) {
   for (const auto& [key, count] : from) into[key] += count;
 }
 
-// Whatever it is, it may be something else at the next pass; or it is an init, of which all depends.
-bool may_change(const ProcessBrief& process) {
-  return process.is_init() || is_told_to_die(process) || process.is_finished();
-}
-
 class Walk {
  public:
   Walk(const ProcRoot& proc, const ReadLimits& limits, const WalkOrder& order, WalkMemory& memory, Snapshot& snapshot)
@@ -81,8 +76,7 @@ class Walk {
   void take(const NumberedEntry& entry, bool its_turn) {
     const auto known = find_known(entry);
     const auto pid = static_cast<pid_t>(entry.number);
-    const bool keep = order_.depth == WalkDepth::changes && known && !its_turn &&
-                      !may_change(memory_.processes[*known]) && order_.told_to_die.count(pid) == 0;
+    const bool keep = order_.depth == WalkDepth::changes && known && !its_turn && is_as_it_was(*known);
     if (keep) {
       add(memory_.processes[*known], memory_.beside[*known], false);
       return;
@@ -95,6 +89,37 @@ class Walk {
     if (its_turn || order_.depth == WalkDepth::full) beside.cgroup.reset();
     beside.inode = entry.inode;
     add(*std::move(brief), std::move(beside), true);
+  }
+
+  // An init is read in each pass, since all depends on it, and so is whoever was told to die - unless the kernel itself
+  // says that it is not dying, or that it has not run.
+  [[nodiscard]] bool is_as_it_was(std::size_t known) const {
+    const ProcessBrief& process = memory_.processes[known];
+    if (stands(process.pid, memory_.beside[known].inode)) return true;
+    if (is_told_to_die(process) || process.is_finished() || order_.told_to_die.count(process.pid) > 0) return false;
+    if (!order_.dying_threads) return !process.is_init();
+    return order_.dying_threads->count(process.pid) == 0;
+  }
+
+  // None of its threads has run since it was read, says the kernel.
+  [[nodiscard]] bool stands(pid_t pid, std::uint64_t inode) const {
+    if (order_.depth == WalkDepth::full || !order_.dying_threads) return false;
+    const auto found = memory_.suspects.find(pid);
+    const auto told = order_.dying_threads->find(pid);
+    if (found == memory_.suspects.end() || told == order_.dying_threads->end()) return false;
+    const KeptSuspect& kept = found->second;
+    const auto& threads = kept.sample.threads;
+    const bool told_of = kept.sample.brief.told_to_die == (order_.told_to_die.count(pid) > 0);
+    return kept.inode == inode && told_of && is_held(kept) && kept.sample.threads_complete &&
+           threads.size() == told->second.size() &&
+           std::all_of(threads.begin(), threads.end(), [&](const ThreadSample& thread) {
+             const auto now = told->second.find(thread.id);
+             return now != told->second.end() && now->second == thread.context_switches;
+           });
+  }
+
+  [[nodiscard]] bool is_held(const KeptSuspect& kept) const {
+    return snapshot_.taken.boottime - kept.read_at < kept.hold_for;
   }
 
   void add(ProcessBrief brief, WalkMemory::Beside beside, bool fresh) {
@@ -138,10 +163,11 @@ class Walk {
       std::vector<std::size_t> gone;
       bool any = false;
       for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
-        if (fresh_[i] || !is_wanted(snapshot_.processes[i])) continue;
+        const ProcessBrief& process = snapshot_.processes[i];
+        if (fresh_[i] || !is_wanted(process) || stands(process.pid, beside_[i].inode)) continue;
         any = true;
         fresh_[i] = true;
-        if (auto brief = read_brief(snapshot_.processes[i].pid)) {
+        if (auto brief = read_brief(process.pid)) {
           snapshot_.processes[i] = *std::move(brief);
         } else {
           gone.push_back(i);
@@ -183,7 +209,9 @@ class Walk {
       const ProcessBrief& process = snapshot_.processes[i];
       if (suspects_.chosen.count(process.pid) == 0 || process.kernel_thread) continue;
       const bool below = suspects_.below.count(process.pid) > 0;
-      auto sample = reader.read(process, below, find_kept(process, below, beside_[i].inode));
+      const KeptSuspect* kept = find_kept(process, below, beside_[i].inode);
+      const bool as_it_was = kept != nullptr && stands(process.pid, kept->inode);
+      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, below, kept);
       if (!sample) continue;
       snapshot_.suspects.push_back(*std::move(sample));
       memory_.suspects[process.pid].inode = beside_[i].inode;
@@ -200,9 +228,7 @@ class Walk {
     }
     const bool same_questions =
         kept.sample.below_dying == below && kept.sample.brief.told_to_die == process.told_to_die;
-    const bool serves =
-        order_.depth == WalkDepth::changes && same_questions && snapshot_.taken.boottime - kept.read_at < kept.hold_for;
-    return serves ? &kept : nullptr;
+    return order_.depth == WalkDepth::changes && same_questions && is_held(kept) ? &kept : nullptr;
   }
 
   const ProcRoot& proc_;

@@ -76,6 +76,9 @@ class Host {
     put(it);
   }
 
+  /// From now on the kernel tells of dying threads; these are all.
+  void tell(std::optional<ThreadsByProcess> threads) { order_.dying_threads = std::move(threads); }
+
   const Snapshot& walk(WalkDepth depth = WalkDepth::changes, std::set<pid_t> told_to_die = {}) {
     order_.depth = depth;
     order_.told_to_die = std::move(told_to_die);
@@ -111,7 +114,7 @@ class Host {
   std::filesystem::path root_;
   std::unique_ptr<ProcRoot> proc_;
   std::set<std::string> opened_;
-  WalkOrder order_{WalkDepth::changes, {}, 10h};
+  WalkOrder order_{WalkDepth::changes, {}, {}, 10h};
   WalkMemory memory_;
   Snapshot snapshot_;
   Nanoseconds now_ = 1000s;
@@ -250,4 +253,39 @@ TEST_CASE("the control group of an init is read while it starts, and then when i
   CHECK_FALSE(host.opened("100/cgroup"));
   REQUIRE(snapshot.init_cgroups.count(100) == 1);
   CHECK(snapshot.init_cgroups.at(100).front().find("/docker/") == 0);
+}
+
+TEST_CASE("where the kernel tells of dying threads, an init of which none is told is read in its turn only") {
+  Host host;
+  host.walk();
+  host.tell(ThreadsByProcess{});
+  host.walk();
+  CHECK(host.read() == std::set<int>{1});
+  host.put(kDyingInit);
+  host.tell(ThreadsByProcess{{100, {{{100, 0}, 1}}}});
+  CHECK(suspects_of(host.walk()) == std::vector<pid_t>{100, 101, 102});
+  CHECK(host.read().count(200) == 0);
+}
+
+TEST_CASE("a suspect of which the kernel says that it has not run is not read at all, for a while") {
+  Host host;
+  const Process blocked{301, 1, 0, 'D', false, true, 7};
+  host.put(blocked);
+  host.tell(ThreadsByProcess{{301, {{{301, 0}, 7}}}});
+  host.walk();
+  CHECK(host.read().count(301) == 1);
+  const Snapshot& kept = host.walk();
+  CHECK(host.read().count(301) == 0);
+  CHECK_FALSE(host.opened("301/task/301/status"));
+  REQUIRE(suspects_of(kept) == std::vector<pid_t>{301});
+  CHECK(kept.suspects[0].threads[0].kept);
+  CHECK(kept.suspects[0].threads[0].context_switches == 7);
+  SECTION("it ran") { host.tell(ThreadsByProcess{{301, {{{301, 0}, 8}}}}); }
+  SECTION("it has another thread") { host.tell(ThreadsByProcess{{301, {{{301, 0}, 7}, {{302, 0}, 7}}}}); }
+  SECTION("it is another process") { host.replace(blocked); }
+  SECTION("it is not told of any more") { host.tell(ThreadsByProcess{}); }
+  SECTION("nobody tells any more") { host.tell(std::nullopt); }
+  SECTION("the time is over") { host.advance(10s); }
+  host.walk();
+  CHECK(host.read().count(301) == 1);
 }
