@@ -16,8 +16,8 @@ from lab import FUSECTL
 from stage import Stage
 
 DEADLINE = 5.0 * SLOW  # of a pass
-MEMORY = 96 * (4 if SLOW > 1 else 1)  # MiB, the most that the prober may ever have had
-REPORT = 4 << 20  # bytes of JSON: that of 3,000 connections has 2 MB
+MEMORY = 128 * (4 if SLOW > 1 else 1)  # MiB, the most that the prober may ever have had
+REPORT = 10 << 20  # bytes of JSON: 3,000 connections have 2.6 MB, the 4,096 blocked threads that are told 5.4 MB
 THREADS = 19_900  # below RLIMIT_NOFILE, which caps how many of one process can be in open(2)
 MOUNTS = 10_000
 CONNECTIONS = 3_000
@@ -103,18 +103,19 @@ class Sizes(unittest.TestCase):
     def test_mounts_and_threads(self):
         """Each of the blocked threads has the whole table."""
         with Stage() as stage:
-            def many(server, connection):
-                server.do("binds", stage.path("many"), MOUNTS, 100)
-                connection.mute("open")
-                server.do("openers", 2000, connection.file(1))
-                wait_until(lambda: connection.waiting() >= 2000, 10, "all to wait")
-                connection.unmute_none = None
             init, server = stage.container()
-            server.socket.settimeout(30 * SLOW)
+            server.do("binds", stage.path("many"), MOUNTS, 100)
             connection = server.fuse("wedged")
-            many(server, connection)
+            self.open_in_vain(server, connection, 2000)
             kill(init, server)
             self.check_found(self.scan(f"2,000 blocked threads that see {MOUNTS} mounts"), init, connection, certain=False)
+
+    def open_in_vain(self, server, connection, count):
+        """Threads that wait in open(2), which a signal does not end once the server has read the request."""
+        server.socket.settimeout(30 * SLOW)
+        connection.mute("open")
+        server.do("openers", count, connection.file())
+        wait_until(lambda: connection.waiting() >= count, 20, "all to wait")
 
     def test_threads_on_their_way_out(self):
         with Stage() as stage:
@@ -123,17 +124,6 @@ class Sizes(unittest.TestCase):
                 server.do("holders", THREADS, connection.file(1))
             init, connection = deadlock(stage, many)
             self.check_found(self.scan(f"{THREADS} exiting threads"), init, connection, certain=False)
-
-    def test_threads_killed(self):
-        """They still have their memory: what more is to be read of them may hang the reader."""
-        with Stage() as stage:
-            init, server = stage.container()
-            connection = server.fuse("wedged")
-            connection.mute("open")
-            server.do("openers", THREADS, connection.file())
-            wait_until(lambda: connection.waiting() >= THREADS, 20, "all to wait")
-            kill(init, server)
-            self.check_found(self.scan(f"{THREADS} killed threads"), init, connection, certain=False)
 
     def test_threads_alive(self):
         with Stage() as stage:
