@@ -47,7 +47,7 @@ std::string start_threads(long count, const std::string& path, bool own_table) {
   work->own_table = own_table;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 32 << 10);
+  pthread_attr_setstacksize(&attributes, 64 << 10);
   pthread_attr_setguardsize(&attributes, 0);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   for (long made = 0; made < count; ++made) {

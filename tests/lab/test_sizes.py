@@ -6,6 +6,7 @@ deadline, memory and report stay bounded. Each test prints what it measured."""
 import json
 import os
 import re
+import resource
 import subprocess
 import tempfile
 import time
@@ -18,7 +19,9 @@ from stage import Stage
 DEADLINE = 5.0 * SLOW  # of a pass
 MEMORY = 128 * (4 if SLOW > 1 else 1)  # MiB, the most that the prober may ever have had
 REPORT = 10 << 20  # bytes of JSON: 3,000 connections have 2.6 MB, the 4,096 blocked threads that are told 5.4 MB
-THREADS = 19_900  # below RLIMIT_NOFILE, which caps how many of one process can be in open(2)
+# Each thread in open(2) takes a descriptor of its process. Under sanitizers a thread costs much more than its stack.
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100
+THREADS = min(20_000, FILES) if SLOW == 1 else 2_000
 MOUNTS = 10_000
 CONNECTIONS = 3_000
 
@@ -29,10 +32,20 @@ def peak_memory(pid):
     return int(found.group(1)) / 1024 if found else 0
 
 
+def make(actor, *words):
+    """What a machine does not let one have so much of is no failure."""
+    actor.socket.settimeout(30 * SLOW)
+    try:
+        return actor.do(*words)
+    except AssertionError as error:
+        if "Resource temporarily unavailable" in str(error) or "No space left" in str(error):
+            raise unittest.SkipTest(str(error)) from None
+        raise
+
+
 def deadlock(stage, prepare=None):
     """A container whose server holds a file of its own mount; `prepare(server, connection)` makes it large."""
     init, server = stage.container()
-    server.socket.settimeout(30 * SLOW)
     connection = server.fuse("wedged")
     if prepare:
         prepare(server, connection)
@@ -96,7 +109,7 @@ class Sizes(unittest.TestCase):
     def test_mounts(self):
         with Stage() as stage:
             def many(server, _):
-                server.do("binds", stage.path("many"), MOUNTS, 100)
+                make(server, "binds", stage.path("many"), MOUNTS, 100)
             init, connection = deadlock(stage, many)
             self.check_found(self.scan(f"{MOUNTS} mounts"), init, connection)
 
@@ -104,36 +117,35 @@ class Sizes(unittest.TestCase):
         """Each of the blocked threads has the whole table."""
         with Stage() as stage:
             init, server = stage.container()
-            server.do("binds", stage.path("many"), MOUNTS, 100)
+            make(server, "binds", stage.path("many"), MOUNTS, 100)
             connection = server.fuse("wedged")
-            self.open_in_vain(server, connection, 2000)
+            self.open_in_vain(server, connection, min(2000, THREADS))
             kill(init, server)
             self.check_found(self.scan(f"2,000 blocked threads that see {MOUNTS} mounts"), init, connection, certain=False)
 
     def open_in_vain(self, server, connection, count):
         """Threads that wait in open(2), which a signal does not end once the server has read the request."""
-        server.socket.settimeout(30 * SLOW)
         connection.mute("open")
-        server.do("openers", count, connection.file())
+        make(server, "openers", count, connection.file())
         wait_until(lambda: connection.waiting() >= count, 20, "all to wait")
 
     def test_threads_on_their_way_out(self):
         with Stage() as stage:
             def many(server, connection):
                 connection.mute("flush")
-                server.do("holders", THREADS, connection.file(1))
+                make(server, "holders", THREADS, connection.file(1))
             init, connection = deadlock(stage, many)
             self.check_found(self.scan(f"{THREADS} exiting threads"), init, connection, certain=False)
 
     def test_threads_alive(self):
         with Stage() as stage:
-            stage.spawn("pid", "mnt").do("threads", 20_000)
+            make(stage.spawn("pid", "mnt"), "threads", THREADS)
             init, connection = deadlock(stage)
-            self.check_found(self.scan("20,000 living threads"), init, connection)
+            self.check_found(self.scan(f"{THREADS} living threads"), init, connection)
 
     def test_descriptors_alive(self):
         with Stage() as stage:
-            count = stage.spawn().do("descriptors", 100_000)
+            count = make(stage.spawn(), "descriptors", 100_000)
             init, connection = deadlock(stage)
             self.check_found(self.scan(f"{count} descriptors of a living process"), init, connection)
 
@@ -143,14 +155,14 @@ class Sizes(unittest.TestCase):
 
             def many(server, connection):
                 server.do("dirty", server.open(connection.file(1)))
-                counts.append(server.do("descriptors", 19_900))
+                counts.append(make(server, "descriptors", FILES))
             init, connection = deadlock(stage, many)
             self.check_found(self.scan(f"{counts[0]} descriptors of a blocked process"), init, connection)
 
     def check_connections(self, *words):
         with Stage() as stage:
             before = len(os.listdir(FUSECTL))
-            stage.spawn("mnt").do("connections", stage.path("many"), CONNECTIONS, *words)
+            make(stage.spawn("mnt"), "connections", stage.path("many"), CONNECTIONS, *words)
             init, connection = deadlock(stage)
             self.assertGreater(len(os.listdir(FUSECTL)) - before, CONNECTIONS)
             report = self.scan(f"{CONNECTIONS} {' '.join(words)} connections")
@@ -175,13 +187,13 @@ class Service(unittest.TestCase):
 
     def test_exports(self):
         with Stage() as stage:
-            stage.spawn("mnt").do("connections", stage.path("many"), CONNECTIONS, "silent")
-            stage.spawn("pid", "mnt").do("threads", 8000)
+            make(stage.spawn("mnt"), "connections", stage.path("many"), CONNECTIONS, "silent")
+            make(stage.spawn("pid", "mnt"), "threads", min(8000, THREADS))
 
             def many(server, connection):
-                server.do("binds", stage.path("binds"), MOUNTS, 100)
+                make(server, "binds", stage.path("binds"), MOUNTS, 100)
                 connection.mute("flush")
-                server.do("holders", 8000, connection.file(1))
+                make(server, "holders", min(8000, THREADS), connection.file(1))
             init, connection = deadlock(stage, many)
             with Daemon(detect={"stuck_after": "1s"}) as daemon:
                 wait_until(lambda: daemon.metric("defused_scans_total") >= 4, 4 * 6, daemon.log())
