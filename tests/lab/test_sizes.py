@@ -137,6 +137,15 @@ class Sizes(unittest.TestCase):
             init, connection = deadlock(stage, many)
             self.check_found(self.scan(f"{THREADS} exiting threads"), init, connection, certain=False)
 
+    def test_threads_killed(self):
+        """They still have their memory: what more is to be read of them may hang the reader."""
+        with Stage() as stage:
+            init, server = stage.container()
+            connection = server.fuse("wedged")
+            self.open_in_vain(server, connection, THREADS)
+            kill(init, server)
+            self.check_found(self.scan(f"{THREADS} killed threads"), init, connection, certain=False)
+
     def test_threads_alive(self):
         with Stage() as stage:
             make(stage.spawn("pid", "mnt"), "threads", THREADS)
