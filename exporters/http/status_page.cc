@@ -26,10 +26,21 @@ table{border-collapse:collapse;width:100%;display:block;overflow-x:auto}td,th{te
 <h1>defused</h1>
 )";
 
+// A page is for people, and rendered on every visit. The rest is in the report.
+constexpr std::size_t kMostNamespaces = 100;
+constexpr std::size_t kMostThreads = 10;  // of one namespace
+constexpr std::size_t kMostExits = 50;
+constexpr std::size_t kMostConnections = 200;
+
 std::string text_of(auto word) { return std::string(to_string(word)); }
 
 std::string render_seconds(Nanoseconds age) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(age).count()) + " s";
+}
+
+// Says of how many things, `what`, the page shows only `most`.
+void add_rest(std::string& page, std::size_t count, std::size_t most, const char* what) {
+  if (count > most) page += "<p>and " + std::to_string(count - most) + " more " + what + ": see the report</p>\n";
 }
 
 // An item of a description list. `value` is HTML already.
@@ -86,22 +97,24 @@ void add_namespace(std::string& page, const NamespaceFinding& finding, const Dec
   if (!finding.connections.empty()) add_item(page, "connections", join_ids(finding.connections));
   if (decision != nullptr) add_item(page, "decision", describe_decision(*decision));
   page += "</dl>\n";
-  for (const BlockedThread& thread : finding.blocked_threads) add_thread(page, thread);
+  const auto& threads = finding.blocked_threads;
+  for (std::size_t i = 0; i < threads.size() && i < kMostThreads; ++i) add_thread(page, threads[i]);
+  add_rest(page, threads.size(), kMostThreads, "blocked threads");
   page += "</section>\n";
 }
 
 void add_connections(std::string& page, const View& view, const std::vector<ConnectionFinding>& connections) {
   if (connections.empty()) return;
-  constexpr std::size_t kMost = 200;
   page += "<h2>FUSE connections (" + std::to_string(connections.size()) +
           ")</h2><table><tr><th>id</th><th>type</th><th>source</th><th>waiting</th><th>server</th></tr>\n";
-  for (std::size_t i = 0; i < connections.size() && i < kMost; ++i) {
+  for (std::size_t i = 0; i < connections.size() && i < kMostConnections; ++i) {
     const ConnectionFinding& connection = connections[i];
     page += "<tr><td>" + std::to_string(connection.id.kernel_dev) + "</td><td>" + escape_html(connection.fstype) +
             "</td><td>" + escape_html(expose_source(connection.source, view.settings.expose_source)) + "</td><td>" +
             std::to_string(connection.waiting) + "</td><td>" + text_of(connection.server_state) + "</td></tr>\n";
   }
   page += "</table>\n";
+  add_rest(page, connections.size(), kMostConnections, "connections");
 }
 
 void add_blindness(std::string& page, const View& view, const Report& report) {
@@ -129,15 +142,20 @@ void add_report(std::string& page, const View& view, const Report& report) {
   page += "<p>Host " + escape_html(report.host) + ", Linux " + escape_html(report.kernel.release) + ", mode " +
           text_of(report.mode) + ". Last pass " + format_wall_time(report.scanned_at) + ", " +
           std::to_string(report.pid_namespace_count) + " PID namespaces.</p>\n";
-  for (std::size_t i = 0; i < namespaces.size(); ++i) {
-    if (namespaces[i].stuck)
-      add_namespace(page, namespaces[i], i < report.decisions.size() ? &report.decisions[i] : nullptr);
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < namespaces.size() && shown < kMostNamespaces; ++i) {
+    if (!namespaces[i].stuck) continue;
+    add_namespace(page, namespaces[i], i < report.decisions.size() ? &report.decisions[i] : nullptr);
+    ++shown;
   }
-  for (const StuckExit& exit : report.findings.stuck_exits) {
+  add_rest(page, static_cast<std::size_t>(stuck), kMostNamespaces, "stuck PID namespaces");
+  const auto& exits = report.findings.stuck_exits;
+  for (std::size_t i = 0; i < exits.size() && i < kMostExits; ++i) {
     page += "<section><h2>Stuck exit outside of any dying PID namespace</h2>\n";
-    add_thread(page, exit.thread);
+    add_thread(page, exits[i].thread);
     page += "</section>\n";
   }
+  add_rest(page, exits.size(), kMostExits, "stuck exits");
   add_connections(page, view, report.findings.connections);
   add_blindness(page, view, report);
 }

@@ -210,6 +210,7 @@ constexpr std::array kRules = std::to_array<WaitRule>({
     {unknown, Place::lock, "exit_mm", ""},
     {unknown, Place::lock, "exit_mmap", ""},
     {unknown, Place::lock, "__khugepaged_exit", ""},
+    {unknown, Place::lock, "userfaultfd_release*", ""},  // close(2) of one waits for mmap_lock, whatever signal comes
     {unknown, Place::lock, "unlink_file_vma*", ""},
     {unknown, Place::lock, "do_user_addr_fault", ""},
     {unknown, Place::lock, "exc_page_fault", "5.8"},

@@ -34,21 +34,18 @@
 #include <vector>
 
 #include "guardian.h"
+#include "hang_acts.h"
 #include "muted_server.h"
+#include "size_acts.h"
 
 namespace {
 
-using Words = std::vector<std::string>;
+using lab::result;
+using lab::Words;
 
 std::vector<std::unique_ptr<lab::MutedServer>>& servers() {
   static std::vector<std::unique_ptr<lab::MutedServer>> made;
   return made;
-}
-
-// Answers -1 with errno as a sentence.
-std::string result(const char* what, long value) {
-  if (value < 0) return std::string("error ") + what + ": " + std::strerror(errno);
-  return "ok " + std::to_string(value);
 }
 
 struct Order {
@@ -160,6 +157,7 @@ std::string serve_fuse(const Words& words) {
 int flags_of(const std::string& mode) {
   if (mode == "r") return O_RDONLY | O_CLOEXEC;
   if (mode == "direct") return O_RDWR | O_DIRECT | O_CLOEXEC;
+  if (mode == "inherited") return O_RDWR;
   return O_RDWR | O_CLOEXEC;
 }
 
@@ -260,10 +258,8 @@ std::set<std::string> rest_of(const Words& words, std::size_t from) {
   return {words.begin() + static_cast<long>(from), words.end()};
 }
 
-using Act = std::function<std::string(const Words&)>;
-
-const std::map<std::string, Act>& acts() {
-  static const std::map<std::string, Act> kActs = {
+lab::Acts plain_acts() {
+  return {
       {"fuse", serve_fuse},
       {"mute",
        [](const Words& words) {
@@ -298,6 +294,15 @@ const std::map<std::string, Act>& acts() {
       {"dump", [](const Words& words) -> std::string { dump(words.at(1)); }},
       {"exit_group", [](const Words&) -> std::string { _exit(0); }},
   };
+}
+
+const lab::Acts& acts() {
+  static const lab::Acts kActs = [] {
+    lab::Acts made = plain_acts();
+    lab::add_size_acts(made);
+    lab::add_hang_acts(made);
+    return made;
+  }();
   return kActs;
 }
 

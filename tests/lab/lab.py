@@ -29,11 +29,11 @@ def connections():
     return found
 
 
-def kernel_stacks(pids):
-    """State and kernel stack of each thread of `pids`, as text: evidence, to be taken before anything is cleaned up. By
-    a process of its own for each stack, since reading one can block."""
+def kernel_stacks(pids, most=64):
+    """State and kernel stack of each thread of `pids`, of each process the first ones only, as text: evidence, to be
+    taken before anything is cleaned up. By a process of its own for each stack, since reading one can block."""
     parts = []
-    for path in (path for pid in pids for path in sorted(glob.glob(f"/proc/{pid}/task/*"))):
+    for path in (path for pid in pids for path in sorted(glob.glob(f"/proc/{pid}/task/*"))[:most]):
         state = [line for line in read_text(f"{path}/status").splitlines() if line.startswith("State:")]
         try:
             done = subprocess.run(["cat", f"{path}/stack"], capture_output=True, text=True, timeout=2, check=False)

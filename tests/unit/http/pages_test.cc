@@ -64,6 +64,28 @@ TEST_CASE("nothing hostile reaches the page unescaped") {
   CHECK(page.find("1 PID namespace is stuck") != std::string::npos);
 }
 
+TEST_CASE("of thousands the page shows some, and how many more there are") {
+  View view = fresh_view();
+  PassResult pass = *view.pass;
+  Findings& findings = pass.report.findings;
+  BlockedThread thread;
+  thread.stack.assign(10, std::string(200, 's'));
+  const NamespaceFinding small = findings.namespaces[0];
+  findings.namespaces[0].blocked_threads.assign(20'000, thread);
+  findings.namespaces.resize(300, small);
+  findings.stuck_exits.assign(20'000, StuckExit{thread, {}, {}});
+  ConnectionFinding connection;
+  connection.source = std::string(256, 'c');
+  findings.connections.assign(3'000, connection);
+  view.pass = std::make_shared<const PassResult>(std::move(pass));
+  const std::string page = render_status_page(view);
+  CHECK(page.size() < 1U << 20U);
+  for (const char* rest : {"and 19990 more blocked threads", "and 200 more stuck PID namespaces",
+                           "and 19950 more stuck exits", "and 2800 more connections"}) {
+    CHECK(page.find(rest) != std::string::npos);
+  }
+}
+
 TEST_CASE("ready only while passes are fresh") {
   View view = fresh_view();
   SECTION("too old: three intervals and a deadline") {

@@ -17,8 +17,8 @@ namespace {
 // A /proc of our own; gone with the test.
 class Tree {
  public:
-  Tree() {
-    std::string name = (std::filesystem::temp_directory_path() / "defused-surroundings-XXXXXX").string();
+  explicit Tree(const std::filesystem::path& below = std::filesystem::temp_directory_path()) {
+    std::string name = (below / "defused-surroundings-XXXXXX").string();
     REQUIRE(mkdtemp(name.data()) != nullptr);
     root_ = name;
   }
@@ -56,13 +56,16 @@ class Tree {
           "pos:\t0\nflags:\t0100002\nmnt_id:\t" + std::to_string(mount) + "\nino:\t7\n");
   }
 
-  Surroundings read(ReadHook hook = {}, Gaps* gaps = nullptr, const Clock& clock = SystemClock()) const {
+  [[nodiscard]] std::string path(const std::string& below) const { return (root_ / below).string(); }
+
+  Surroundings read(ReadHook hook = {}, Gaps* gaps = nullptr, const Clock& clock = SystemClock(),
+                    const ReadLimits& limits = {}) const {
     const auto proc = ProcRoot::open(root_.string(), std::move(hook));
     REQUIRE(proc);
     Snapshot snapshot;
     snapshot.kernel.fdinfo_names_connection = true;
-    REQUIRE(read_processes(*proc, ReadLimits{}, snapshot));
-    Surroundings around = read_surroundings(*proc, ReadLimits{}, OwnProcesses{}, clock, snapshot);
+    REQUIRE(read_processes(*proc, limits, snapshot));
+    Surroundings around = read_surroundings(*proc, limits, OwnProcesses{}, clock, snapshot);
     if (gaps != nullptr) *gaps = snapshot.gaps;
     return around;
   }
@@ -153,6 +156,36 @@ TEST_CASE("what one thread alone has") {
     CHECK(around.viewers[1].pids == std::vector<pid_t>{10});
     CHECK(around.viewers[1].mounts.fuse_mounts.size() == 1);
   }
+}
+
+TEST_CASE("a process with 100,000 descriptors is read whole, or its rest is a gap") {
+  const Tree tree(std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path());
+  tree.add_process(10, 1, true);
+  constexpr int kTexts = 10;  // the others are links to them: a file of ext4 has 65,000 at most
+  for (int number = 0; number < 100'000; ++number) {
+    if (number < kTexts) {
+      tree.add_file("10", number, 22);
+    } else {
+      const std::string of = tree.path("10/fdinfo/" + std::to_string(number % kTexts));
+      REQUIRE(link(of.c_str(), tree.path("10/fdinfo/" + std::to_string(number)).c_str()) == 0);
+    }
+  }
+  tree.add_device("10", 100'000);
+  tree.add_file("10", 100'001, 66);
+  ReadLimits limits;
+  limits.surroundings_budget = 60s;
+  Gaps gaps;
+  const Surroundings whole = tree.read({}, &gaps, SystemClock(), limits);
+  REQUIRE(whole.holders.size() == 1);
+  CHECK(whole.holders[0].connections == std::vector{ConnectionId{40}});
+  CHECK(whole.users.size() == 1);
+  CHECK(whole.holders_complete);
+  CHECK(gaps.empty());
+  limits.max_descriptors = 50'000;
+  const Surroundings part = tree.read({}, &gaps, SystemClock(), limits);
+  CHECK_FALSE(part.holders_complete);
+  CHECK_FALSE(part.users_complete);
+  CHECK(gaps.count({"fdinfo", ErrorKind::unsupported}) == 1);
 }
 
 TEST_CASE("over its budget the index is not whole, and says so") {
