@@ -325,6 +325,10 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
       for (const NamedProcess& process : processes) add_gap_process(report.gap_processes, what, process);
     }
   }
+  for (const NamespaceFinding& finding : report.findings.namespaces) {
+    if (finding.blocked_thread_count > finding.blocked_threads.size())
+      add_gap(report.gaps, "threads", ErrorKind::unsupported);
+  }
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);

@@ -26,7 +26,7 @@ class IteratorReader final : public FileReader {
   Result<std::vector<OpenFuseFile>> read() override {
     const UniqueFd mark(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     if (!mark) return fail_errno(errno, "bpf: opening /dev/fuse for the self-test");
-    const auto records = iterate<task_file_record>(link());
+    const auto records = program_->links.collect != nullptr ? read_tables() : read_holders();
     if (!records) return Failure(records.error());
     std::vector<OpenFuseFile> files;
     files.reserve(records->size());
@@ -43,9 +43,19 @@ class IteratorReader final : public FileReader {
   }
 
  private:
-  [[nodiscard]] const bpf_link* link() const {
-    return program_->links.collect != nullptr ? program_->links.collect : program_->links.collect_holders;
+  using Records = std::vector<task_file_record>;
+
+  Result<Records> read_tables() {
+    auto& shared = *program_->bss;
+    shared.count = shared.cut = 0;
+    shared.looked_at = 0;
+    if (const auto none = iterate<std::uint64_t>(program_->links.collect); !none) return Failure(none.error());
+    if (shared.cut != 0) return fail(ErrorKind::unsupported, "bpf: too many open files to be looked at");
+    const std::size_t count = std::min<std::size_t>(shared.count, TASK_FILES_MAX_RECORDS);
+    return Records(std::begin(shared.records), std::begin(shared.records) + count);
   }
+
+  Result<Records> read_holders() { return iterate<task_file_record>(program_->links.collect_holders); }
 
   std::unique_ptr<task_files_bpf, Unload> program_;
 };

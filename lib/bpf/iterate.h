@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -18,16 +19,22 @@ namespace defused {
 /// As stat shows a start time: USER_HZ is 100 wherever BPF is (fs/proc/array.c, nsec_to_clock_t).
 inline constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
 
-/// Runs the iterator behind `link` once. io, denied: it cannot be started or read; malformed: half a record.
+/// Runs the iterator behind `link` once. io, denied: it cannot be started or read; malformed: half a record; timeout:
+/// it goes on for longer than kIterationLimit. After a million objects without output the kernel hands back and wants
+/// to be asked again (EAGAIN; kernel/bpf/bpf_iter.c, MAX_ITER_OBJECTS).
+inline constexpr Nanoseconds kIterationLimit = std::chrono::seconds(2);
 template <typename Record>
 Result<std::vector<Record>> iterate(const bpf_link* link) {
   const UniqueFd iterator(bpf_iter_create(bpf_link__fd(link)));
   if (!iterator) return fail_errno(errno, "bpf: starting the iterator");
   std::vector<Record> records;
   std::array<Record, 1024> buffer{};
+  const Stopwatch watch;
   while (true) {
+    if (watch.elapsed() > kIterationLimit)
+      return fail(ErrorKind::timeout, "bpf: the iterator does not come to its end");
     const ssize_t got = ::read(iterator.get(), buffer.data(), sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) return fail_errno(errno, "bpf: reading the iterator");
     if (got == 0) return records;
     if (static_cast<std::size_t>(got) % sizeof(Record) != 0) return fail(ErrorKind::malformed, "bpf: half a record");

@@ -123,6 +123,7 @@ struct ThreadSample {
   std::optional<std::vector<ConnectionId>> on_stack;
   Gaps gaps;          ///< what of this thread could not be read
   bool kept = false;  ///< it has not run since an earlier pass read it: all but its status is from there
+  bool asked = true;  ///< false: there was no time for those of its files that may block
 
   /// Dead: a zombie, or about to be one.
   [[nodiscard]] bool is_finished() const { return state == 'Z' || state == 'X'; }

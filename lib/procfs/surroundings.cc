@@ -299,6 +299,10 @@ class SurroundingsReader {
     for (std::size_t i = 0; i < pids.size(); ++i) {
       const auto stat = results[i] ? parse_stat(*results[i]) : Result<StatFields>(Failure(Error{}));
       if (stat) starts[pids[i]] = stat->start_ticks;
+      if (results[i] || results[i].error().kind == ErrorKind::gone) continue;
+      bool unused = true;  // it is still known who it is
+      current_ = pids[i];
+      note("stat", results[i].error(), unused);
     }
     for (FileUser& user : out_.users) user.id.start_ticks = starts[user.id.pid];
     for (DeviceHolder& holder : out_.holders) holder.start_ticks = starts[holder.pid];

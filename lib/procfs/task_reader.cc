@@ -116,7 +116,7 @@ void keep(ThreadSample& thread) {
 
 // It has not run since `known` was read: then whatever else was read of it still holds.
 bool has_not_run(const ThreadSample& thread, const ThreadSample& known) {
-  return known.state == thread.state && known.context_switches == thread.context_switches &&
+  return known.asked && known.state == thread.state && known.context_switches == thread.context_switches &&
          known.has_memory == thread.has_memory && known.sigkill_pending == thread.sigkill_pending &&
          known.core_dumping == thread.core_dumping && known.tracer == thread.tracer;
 }
@@ -287,8 +287,9 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool
   if (kept != nullptr) {
     sample.pid_namespace = kept->sample.pid_namespace;
     sample.cgroup_paths = kept->sample.cgroup_paths;
+    const bool all_asked = kept->sample.threads.empty() || kept->sample.threads.front().asked;
     for (const auto& [what, count] : kept->sample.gaps) {
-      if (what.first == "ns/pid") sample.gaps[what] = count;
+      if (what.first == "ns/pid" && all_asked) sample.gaps[what] = count;
     }
   } else {
     read_belonging(*directory, sample);
@@ -328,36 +329,41 @@ std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptS
   return sample;
 }
 
-std::vector<BoundedRequest> hazards_of(const ProcessSample& sample) {
-  std::vector<BoundedRequest> requests;
-  const std::string process = std::to_string(sample.id.pid) + "/";
+std::vector<Hazard> hazards_of(const ProcessSample& sample) {
+  std::vector<Hazard> hazards;
   const bool asked = sample.pid_namespace || sample.gaps.count({"ns/pid", ErrorKind::timeout}) > 0;
-  if (sample.brief.has_memory && sample.brief.level > 0 && !asked) requests.push_back({process + "ns/pid", true});
-  for (const ThreadSample& thread : sample.threads) {
+  if (sample.brief.has_memory && sample.brief.level > 0 && !asked) hazards.push_back({Hazard::File::pid_namespace, 0});
+  for (std::size_t i = 0; i < sample.threads.size(); ++i) {
+    const ThreadSample& thread = sample.threads[i];
     if (!thread.has_memory || thread.kept || thread.is_finished() || !is_worth_a_look(thread, sample)) continue;
-    const std::string task = process + "task/" + std::to_string(thread.id.tid) + "/";
-    for (const char* file : {"stat", "stack", "wchan"}) requests.push_back({task + file, false});
+    for (const auto file : {Hazard::File::stat, Hazard::File::stack, Hazard::File::wchan}) hazards.push_back({file, i});
   }
-  return requests;
+  return hazards;
 }
 
-void take_hazard(const BoundedRequest& request, const Result<std::string>& result, ProcessSample& sample) {
-  std::string_view rest = request.path;
-  take_field(rest, '/');
-  const std::string_view second = take_field(rest, '/');
-  if (second == "ns") {
+BoundedRequest request_of(const Hazard& hazard, const ProcessSample& sample) {
+  const std::string process = std::to_string(sample.id.pid) + "/";
+  if (hazard.file == Hazard::File::pid_namespace) return {process + "ns/pid", true};
+  const char* name = hazard.file == Hazard::File::stat    ? "stat"
+                     : hazard.file == Hazard::File::stack ? "stack"
+                                                          : "wchan";
+  return {process + "task/" + std::to_string(sample.threads[hazard.thread].id.tid) + "/" + name, false};
+}
+
+void take_hazard(const Hazard& hazard, const Result<std::string>& result, ProcessSample& sample) {
+  if (hazard.file == Hazard::File::pid_namespace) {
+    const bool not_asked = !result && result.error().code == kNotAsked;
+    if (not_asked && !sample.threads.empty()) sample.threads.front().asked = false;
     if (!result) return note(sample.gaps, "ns/pid", result.error());
     if (const auto id = parse_namespace_link(*result, "pid")) sample.pid_namespace = *id;
     return;
   }
-  const auto tid = parse_u64(take_field(rest, '/'));
-  for (ThreadSample& thread : sample.threads) {
-    if (!tid || thread.id.tid != static_cast<pid_t>(*tid)) continue;
-    if (rest == "stat") take_stat(result, thread);
-    if (rest == "stack") take_stack(result, thread);
-    if (rest == "wchan") take_wchan(result, thread);
-    if (thread.id.tid == sample.id.pid) sample.id.start_ticks = thread.id.start_ticks;
-  }
+  ThreadSample& thread = sample.threads[hazard.thread];
+  if (!result && result.error().code == kNotAsked) thread.asked = false;
+  if (hazard.file == Hazard::File::stat) take_stat(result, thread);
+  if (hazard.file == Hazard::File::stack) take_stack(result, thread);
+  if (hazard.file == Hazard::File::wchan) take_wchan(result, thread);
+  if (thread.id.tid == sample.id.pid) sample.id.start_ticks = thread.id.start_ticks;
 }
 
 }  // namespace defused

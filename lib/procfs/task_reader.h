@@ -61,10 +61,18 @@ class SuspectReader {
 /// The suspect `kept` again, none of whose threads has run since.
 std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept);
 
-/// The reads of `sample` that were put off because they may block (paths below /proc).
-std::vector<BoundedRequest> hazards_of(const ProcessSample& sample);
+/// A read that was put off because it may block.
+struct Hazard {
+  enum class File { pid_namespace, stat, stack, wchan };
+  File file{};
+  std::size_t thread = 0;  ///< index in `threads`; of pid_namespace: none
+};
+
+/// What is put off of `sample`, and the path below /proc of each.
+std::vector<Hazard> hazards_of(const ProcessSample& sample);
+BoundedRequest request_of(const Hazard& hazard, const ProcessSample& sample);
 
 /// Puts the answer to one of hazards_of into `sample`.
-void take_hazard(const BoundedRequest& request, const Result<std::string>& result, ProcessSample& sample);
+void take_hazard(const Hazard& hazard, const Result<std::string>& result, ProcessSample& sample);
 
 }  // namespace defused

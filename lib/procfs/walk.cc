@@ -114,7 +114,7 @@ class Walk {
            threads.size() == told->second.size() &&
            std::all_of(threads.begin(), threads.end(), [&](const ThreadSample& thread) {
              const auto now = told->second.find(thread.id);
-             return now != told->second.end() && now->second == thread.context_switches;
+             return thread.asked && now != told->second.end() && now->second == thread.context_switches;
            });
   }
 
@@ -303,19 +303,16 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot) {
   std::vector<BoundedRequest> requests;
-  std::vector<std::size_t> owner;
+  std::vector<std::pair<std::size_t, Hazard>> asked;  // of which suspect
   for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
-    for (BoundedRequest& request : hazards_of(snapshot.suspects[i])) {
-      requests.push_back(std::move(request));
-      owner.push_back(i);
+    for (const Hazard& hazard : hazards_of(snapshot.suspects[i])) {
+      requests.push_back(request_of(hazard, snapshot.suspects[i]));
+      asked.emplace_back(i, hazard);
     }
   }
   const auto results = read_hazardous(proc, limits, requests);
-  std::set<pid_t> not_asked;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    ProcessSample& suspect = snapshot.suspects[owner[i]];
-    take_hazard(requests[i], results[i], suspect);
-    if (!results[i] && results[i].error().code == kNotAsked) not_asked.insert(suspect.id.pid);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    take_hazard(asked[i].second, results[i], snapshot.suspects[asked[i].first]);
   }
   for (const ProcessSample& sample : snapshot.suspects) {
     const auto sum_up = [&](const Gaps& gaps) {
@@ -330,7 +327,6 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
   const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
   if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
   remember(snapshot, memory);
-  for (const pid_t pid : not_asked) memory.suspects.erase(pid);  // its turn is at the next pass
 }
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {
