@@ -10,6 +10,8 @@
 
 #include "base/text.h"
 #include "daemon/accounting.h"
+#include "daemon/change_log.h"
+#include "daemon/read_subject.h"
 #include "daemon/remedy_world.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
@@ -328,7 +330,7 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
-  tell_changes(report, memory_.log, memory_.counters, events_.changed);
+  if (read) tell_changes(report, memory_.log, memory_.counters, begin.boottime, events_.changed);
   memory_.history = std::move(detection.history);
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);
@@ -383,7 +385,7 @@ void Cycle::act(PassResult& pass) {
       carry_out(*order, aborter, audit_, world, clock_, memory_.ledger, settings_.remedy.watch);
   ++memory_.counters.aborts[record.outcome];
   if (record.outcome == Outcome::released) observe(memory_.counters.recovery_duration, to_seconds(record.recovery));
-  if (events_.changed) events_.changed(describe_outcome(record));
+  if (events_.changed) events_.changed(tell_outcome(record));
   pass.report.outcomes.push_back(record);
   pass.memory = memory_;
   if (events_.publish) events_.publish(pass);

@@ -15,6 +15,7 @@
 #include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
 #include "daemon/kept_surroundings.h"
+#include "daemon/log.h"
 #include "fusectl/fuse_root.h"
 #include "model/history.h"
 #include "model/settings.h"
@@ -36,8 +37,8 @@ struct CycleSources {
 struct CycleEvents {
   std::function<void(std::string_view name, Nanoseconds at_most)> phase;  ///< the next step and its deadline
   std::function<void(const PassResult&)> publish;  ///< a result worth showing: after deciding, before and after acting
-  std::function<void(std::string_view line)> changed;  ///< something became stuck, changed its verdict or was released
-  std::function<void(pid_t reader)> left_behind;       ///< a child that reads for it and does not die of SIGKILL
+  std::function<void(const LogLine& line)> changed;  ///< a line for the log: what changed, what failed
+  std::function<void(pid_t reader)> left_behind;     ///< a child that reads for it and does not die of SIGKILL
 };
 
 class Cycle {
