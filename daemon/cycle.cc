@@ -15,6 +15,7 @@
 #include "daemon/remedy_world.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
+#include "detect/subject.h"
 #include "policy/decide.h"
 
 namespace defused {
@@ -144,7 +145,8 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   // Asked before /proc: who has not run when /proc is read for the second time stood there all the time in between.
   const auto waits = read_waits(snapshot);
   WalkOrder order;
-  order.depth = evidence == Evidence::fresh || sources_.capture ? WalkDepth::full : WalkDepth::changes;
+  const bool in_full = evidence == Evidence::fresh || sources_.capture || sources_.subject;
+  order.depth = in_full ? WalkDepth::full : WalkDepth::changes;
   if (waits) {
     order.told_to_die = told_to_die(*waits);
     order.dying_threads = threads_of(*waits);
@@ -154,6 +156,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   announce("connections", settings_.pass_deadline);
   read_connections(fuse, snapshot);
   snapshot.kernel = kernel_;
+  if (sources_.subject) read_subject(proc_, limits_, *sources_.subject, memory_.history, around_subject_, snapshot);
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
   read_hazards(proc_, limits_, walk_, snapshot);
@@ -175,7 +178,8 @@ std::optional<std::vector<TaskWait>> Cycle::read_waits(Snapshot& snapshot) {
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
-  if (!needs_surroundings(snapshot, memory_.history) && !stalled) {
+  const bool asked = sources_.whole_index || sources_.subject;
+  if (!needs_surroundings(snapshot, memory_.history) && !stalled && !asked) {
     if (files_due) read_for_history(snapshot);
     return;
   }
@@ -335,6 +339,10 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);
   PassResult pass = make_result(std::move(report));
+  if (sources_.subject) {
+    pass.subject = find_subject(*sources_.subject, snapshot_, pass.report.findings, memory_.history);
+    around_subject_ = processes_around(*pass.subject, pass.report.findings);
+  }
   if (events_.publish) events_.publish(pass);
   act(pass);
   announce("idle", Nanoseconds(0));

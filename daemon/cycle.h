@@ -31,6 +31,8 @@ struct CycleSources {
   bool capture = false;  ///< a copy of another moment: no file-system type is checked, this kernel is not asked
   OwnProcesses own;
   ReadHook hook;
+  std::optional<Subject> subject;  ///< a person asks about this: PassResult says what it is
+  bool whole_index = false;        ///< holders, users and viewers are wanted even if nothing is stuck
 };
 
 /// What a cycle tells while it runs. Each may be empty.
@@ -97,6 +99,7 @@ class Cycle {
   std::unique_ptr<PlaceReader> place_reader_;
   WalkMemory walk_;
   KeptSurroundings kept_;
+  std::set<pid_t> around_subject_;         ///< servers and users that the last pass found for it
   std::uint64_t left_behind_ = 0;          ///< readers, since the last look at it
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   Nanoseconds files_cost_{0};              ///< CPU time that it took

@@ -67,6 +67,8 @@ class Prober {
     }
     CycleSources sources;
     sources.own = OwnProcesses{getpid(), getppid()};
+    sources.subject = options_.subject;
+    sources.whole_index = options_.whole_index;
     CycleEvents events;
     events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
     events.publish = [this](const PassResult& pass) { publish(pass); };

@@ -106,6 +106,7 @@ struct ThreadSample {
   bool has_memory = false;
   bool sigkill_pending = false;
   bool core_dumping = false;
+  bool asked = false;                  ///< read because somebody asked about its process
   std::optional<bool> exiting;         ///< PF_EXITING (0x4) of field 9 of stat; nothing where stat was not read
   std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary
   std::optional<std::vector<std::string>>
@@ -229,6 +230,8 @@ struct Snapshot {
   std::optional<std::vector<FileUser>> open_files;
   /// The number of the oldest waiting request of each connection that has a server, 0 for none (lib/bpf).
   std::optional<std::map<ConnectionId, std::uint64_t>> oldest_requests;
+  std::map<pid_t, NamespaceId> init_namespaces;  ///< of living inits, only where somebody asked
+  std::map<pid_t, pid_t> thread_owners;          ///< TID to process, of a TID that somebody asked about
   std::optional<Surroundings> surroundings;
   std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
   Gaps gaps;                       ///< of the whole pass, those of suspects included

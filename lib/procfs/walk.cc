@@ -209,9 +209,10 @@ class Walk {
       const ProcessBrief& process = snapshot_.processes[i];
       if (suspects_.chosen.count(process.pid) == 0 || process.kernel_thread) continue;
       const bool below = suspects_.below.count(process.pid) > 0;
+      const SuspectKind kind = below ? SuspectKind::below_dying : SuspectKind::told_to_die;
       const KeptSuspect* kept = find_kept(process, below, beside_[i].inode);
       const bool as_it_was = kept != nullptr && stands(process.pid, kept->inode);
-      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, below, kept);
+      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, kind, kept);
       if (!sample) continue;
       snapshot_.suspects.push_back(*std::move(sample));
       memory_.suspects[process.pid].inode = beside_[i].inode;
@@ -304,10 +305,13 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot) {
   std::vector<BoundedRequest> requests;
   std::vector<std::size_t> owner;
-  for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
-    for (BoundedRequest& request : hazards_of(snapshot.suspects[i])) {
-      requests.push_back(std::move(request));
-      owner.push_back(i);
+  for (const bool asked : {false, true}) {  // what was only asked about must not take the time of the others
+    for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
+      if (snapshot.suspects[i].asked != asked) continue;
+      for (BoundedRequest& request : hazards_of(snapshot.suspects[i])) {
+        requests.push_back(std::move(request));
+        owner.push_back(i);
+      }
     }
   }
   const auto results = read_hazardous(proc, limits, requests);
