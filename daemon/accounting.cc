@@ -2,7 +2,6 @@
 #include "daemon/accounting.h"
 
 #include <algorithm>
-#include <set>
 
 #include "daemon/cycle.h"
 
@@ -20,20 +19,6 @@ void init_histogram(Histogram& histogram, const std::vector<double>& bounds) {
   histogram.bounds = bounds;
   histogram.counts.assign(bounds.size() + 1, 0);
   histogram.sum = 0;
-}
-
-std::string name_of(const NamespaceFinding& finding) {
-  std::string name = "PID namespace " + std::to_string(finding.id.inode) + " (init " +
-                     std::to_string(finding.init.pid) + " '" + finding.init_comm + "'";
-  if (finding.container && !finding.container->id.empty()) name += ", container " + finding.container->id.substr(0, 12);
-  return name + ")";
-}
-
-std::string describe_wait(const NamespaceFinding& finding) {
-  std::string text(to_string(finding.wait_class));
-  text += ", " + std::string(to_string(finding.verdict));
-  for (const ConnectionId id : finding.connections) text += ", connection " + std::to_string(id.kernel_dev);
-  return text;
 }
 
 }  // namespace
@@ -69,41 +54,6 @@ std::string describe_decision(const Decision& decision) {
     separator = ", ";
   }
   return text;
-}
-
-void tell_changes(const Report& report, LogMemory& log, Counters& counters, const Tell& tell) {
-  const auto say = [&](const std::string& line) {
-    if (tell) tell(line);
-  };
-  std::map<std::string, ToldMemory> after;
-  for (std::size_t i = 0; i < report.findings.namespaces.size(); ++i) {
-    const NamespaceFinding& finding = report.findings.namespaces[i];
-    const std::string key = "pid_namespace " + std::to_string(finding.id.inode);
-    const ToldMemory known = log.told[key];
-    ToldMemory& now = after[key] = known;
-    now.facts.pid_namespace = finding.id;
-    now.facts.verdict = finding.verdict;
-    now.trouble = finding.stuck;
-    if (finding.stuck && !known.trouble) {
-      say(name_of(finding) + " is stuck: " + describe_wait(finding));
-    } else if (finding.stuck && known.facts.verdict != finding.verdict) {
-      say(name_of(finding) + " changed its verdict from " + std::string(to_string(*known.facts.verdict)) + ": " +
-          describe_wait(finding));
-    }
-    if (!finding.stuck || i >= report.decisions.size()) continue;
-    const Decision& decision = report.decisions[i];
-    now.counted = describe_decision(decision);
-    if (now.counted == known.counted) continue;
-    const bool would_abort = decision.reasons == std::vector<Gate>{Gate::mode} && report.mode == Mode::dry_run;
-    ++counters.decisions[would_abort ? Action::abort : decision.action];
-    say(name_of(finding) + ": decision " + now.counted + (would_abort ? " (dry_run: would have aborted)" : ""));
-  }
-  for (const auto& [key, known] : log.told) {
-    if (known.trouble && after.count(key) == 0) {
-      say("PID namespace " + std::to_string(known.facts.pid_namespace->inode) + " is released");
-    }
-  }
-  log.told = std::move(after);
 }
 
 std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision) {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pass leaves behind beside its report: counters, and one line where something became stuck, changed its verdict
-// or was released. None for a pass in which nothing changed.
+// What a pass leaves behind beside its report: counters, and the order for an action.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "model/history.h"
 #include "model/report.h"
@@ -23,11 +20,6 @@ void observe(Histogram& histogram, double seconds);
 
 /// Whether something is told that has not stood for `stuck_after` yet: the report is provisional.
 bool is_young(const Findings& findings, const DetectSettings& settings);
-
-using Tell = std::function<void(std::string_view line)>;
-
-/// Compares the report with what was told, tells each change, counts each changed decision and notes what was told.
-void tell_changes(const Report& report, LogMemory& log, Counters& counters, const Tell& tell);
 
 /// The order for a decision to abort; nothing where its namespace or connection is not among the findings.
 std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision);

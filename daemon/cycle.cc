@@ -10,9 +10,12 @@
 
 #include "base/text.h"
 #include "daemon/accounting.h"
+#include "daemon/change_log.h"
+#include "daemon/read_subject.h"
 #include "daemon/remedy_world.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
+#include "detect/subject.h"
 #include "policy/decide.h"
 
 namespace defused {
@@ -142,7 +145,8 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   // Asked before /proc: who has not run when /proc is read for the second time stood there all the time in between.
   const auto waits = read_waits(snapshot);
   WalkOrder order;
-  order.depth = evidence == Evidence::fresh || sources_.capture ? WalkDepth::full : WalkDepth::changes;
+  const bool in_full = evidence == Evidence::fresh || sources_.capture || sources_.subject;
+  order.depth = in_full ? WalkDepth::full : WalkDepth::changes;
   if (waits) {
     order.told_to_die = told_to_die(*waits);
     order.dying_threads = threads_of(*waits);
@@ -152,6 +156,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   announce("connections", settings_.pass_deadline);
   read_connections(fuse, snapshot);
   snapshot.kernel = kernel_;
+  if (sources_.subject) read_subject(proc_, limits_, *sources_.subject, memory_.history, around_subject_, snapshot);
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
   announce("hazards", limits_.hazard_budget + kMargin);
   read_hazards(proc_, limits_, walk_, snapshot);
@@ -173,7 +178,8 @@ std::optional<std::vector<TaskWait>> Cycle::read_waits(Snapshot& snapshot) {
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
-  if (!needs_surroundings(snapshot, memory_.history) && !stalled) {
+  const bool asked = sources_.whole_index || sources_.subject;
+  if (!needs_surroundings(snapshot, memory_.history) && !stalled && !asked) {
     if (files_due) read_for_history(snapshot);
     return;
   }
@@ -332,11 +338,15 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
-  tell_changes(report, memory_.log, memory_.counters, events_.changed);
+  if (read) tell_changes(report, memory_.log, memory_.counters, begin.boottime, events_.changed);
   memory_.history = std::move(detection.history);
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);
   PassResult pass = make_result(std::move(report));
+  if (sources_.subject) {
+    pass.subject = find_subject(*sources_.subject, snapshot_, pass.report.findings, memory_.history);
+    around_subject_ = processes_around(*pass.subject, pass.report.findings);
+  }
   if (events_.publish) events_.publish(pass);
   act(pass);
   announce("idle", Nanoseconds(0));
@@ -387,7 +397,7 @@ void Cycle::act(PassResult& pass) {
       carry_out(*order, aborter, audit_, world, clock_, memory_.ledger, settings_.remedy.watch);
   ++memory_.counters.aborts[record.outcome];
   if (record.outcome == Outcome::released) observe(memory_.counters.recovery_duration, to_seconds(record.recovery));
-  if (events_.changed) events_.changed(describe_outcome(record));
+  if (events_.changed) events_.changed(tell_outcome(record));
   pass.report.outcomes.push_back(record);
   pass.memory = memory_;
   if (events_.publish) events_.publish(pass);

@@ -15,6 +15,7 @@
 #include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
 #include "daemon/kept_surroundings.h"
+#include "daemon/log.h"
 #include "fusectl/fuse_root.h"
 #include "model/history.h"
 #include "model/settings.h"
@@ -30,14 +31,16 @@ struct CycleSources {
   bool capture = false;  ///< a copy of another moment: no file-system type is checked, this kernel is not asked
   OwnProcesses own;
   ReadHook hook;
+  std::optional<Subject> subject;  ///< a person asks about this: PassResult says what it is
+  bool whole_index = false;        ///< holders, users and viewers are wanted even if nothing is stuck
 };
 
 /// What a cycle tells while it runs. Each may be empty.
 struct CycleEvents {
   std::function<void(std::string_view name, Nanoseconds at_most)> phase;  ///< the next step and its deadline
   std::function<void(const PassResult&)> publish;  ///< a result worth showing: after deciding, before and after acting
-  std::function<void(std::string_view line)> changed;  ///< something became stuck, changed its verdict or was released
-  std::function<void(pid_t reader)> left_behind;       ///< a child that reads for it and does not die of SIGKILL
+  std::function<void(const LogLine& line)> changed;  ///< a line for the log: what changed, what failed
+  std::function<void(pid_t reader)> left_behind;     ///< a child that reads for it and does not die of SIGKILL
 };
 
 class Cycle {
@@ -96,6 +99,7 @@ class Cycle {
   std::unique_ptr<PlaceReader> place_reader_;
   WalkMemory walk_;
   KeptSurroundings kept_;
+  std::set<pid_t> around_subject_;         ///< servers and users that the last pass found for it
   std::uint64_t left_behind_ = 0;          ///< readers, since the last look at it
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   Nanoseconds files_cost_{0};              ///< CPU time that it took

@@ -10,5 +10,6 @@ inline constexpr int kExitUsage = 2;           ///< bad command line or bad conf
 inline constexpr int kExitNotPermitted = 3;    ///< not root, or a capability is missing
 inline constexpr int kExitAddress = 4;         ///< a listen address cannot be used
 inline constexpr int kExitAlreadyRunning = 5;  ///< another defused runs with this runtime directory
+inline constexpr int kExitNothingThere = 6;    ///< explain: no such thing on this host
 
 }  // namespace defused

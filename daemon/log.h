@@ -4,11 +4,25 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 
+#include "model/history.h"
 #include "model/settings.h"
 
 namespace defused {
+
+/// A line with the facts that a collector filters by: members of the JSON form; the text of the line says them too.
+struct LogLine {
+  LogLine(std::string text)
+      : message(std::move(text)) {}  // NOLINT(google-explicit-constructor): a plain line is a line
+  std::string message;
+  std::string event = {};  ///< "stuck", "released" ..; "": a plain line
+  LogLevel level = LogLevel::info;
+  LogFacts facts = {};
+  std::string outcome = {};  ///< of an action
+};
 
 class Logger {
  public:
@@ -22,6 +36,7 @@ class Logger {
   void info(std::string_view line);
   void warn(std::string_view line);
   void error(std::string_view line);
+  void write(const LogLine& line);
 
  private:
   struct Backend;

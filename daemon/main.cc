@@ -8,6 +8,8 @@ using namespace defused;
 
 int run(const RunOptions& options) { return run_command(options); }
 int run(const ScanOptions& options) { return scan_command(options); }
+int run(const ExplainOptions& options) { return explain_command(options); }
+int run(const ConnectionsOptions& options) { return connections_command(options); }
 int run(const VersionOptions& options) { return version_command(options); }
 int run(const InternalProberOptions& options) { return internal_prober_command(options); }
 int run(const InternalFrontOptions& options) { return internal_front_command(options); }

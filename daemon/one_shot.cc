@@ -128,10 +128,13 @@ class Probe {
 
 }  // namespace
 
-Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every) {
+Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every, const Wish& wish) {
   const auto self = open_self();
   if (!self) return Failure(self.error());
-  auto child = spawn_self(self->get(), {"internal-prober"});
+  std::vector<std::string> arguments = {"internal-prober"};
+  if (wish.whole_index) arguments.emplace_back("--whole-index");
+  if (wish.subject) arguments.push_back("--subject=" + describe_subject(*wish.subject));
+  auto child = spawn_self(self->get(), arguments);
   if (!child) return prepend("starting the prober", child.error());
   return Probe(*std::move(child), settings).run(samples, every);
 }

@@ -20,9 +20,15 @@ struct OneShot {
   std::string trouble;             ///< a sentence, where not all of them came
 };
 
+/// What a command wants beside the report.
+struct Wish {
+  std::optional<Subject> subject;  ///< PassResult::subject
+  bool whole_index = false;        ///< holders, users and viewers of every connection
+};
+
 /// Starts a prober with `settings` (which must not allow acting), takes `samples` passes `every` apart, and ends it.
 /// Takes at most `samples` times (`every` + pass_deadline), and 11 s more, whatever becomes of the prober. Errors: io
 /// (the prober cannot be started).
-Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every);
+Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every, const Wish& wish = {});
 
 }  // namespace defused

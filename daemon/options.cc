@@ -24,7 +24,7 @@ std::string check_duration(const std::string& text) {
   return {};
 }
 
-constexpr std::array<std::string_view, 3> kCommands = {"run", "scan", "version"};
+constexpr std::array<std::string_view, 5> kCommands = {"run", "scan", "explain", "connections", "version"};
 constexpr std::array<std::string_view, 2> kHiddenCommands = {"internal-prober", "internal-front"};
 
 bool is_command(std::string_view word) {
@@ -38,6 +38,66 @@ std::string_view nearest_command(std::string_view word) {
   });
 }
 
+// What all commands take that look at the host once.
+void add_look(CLI::App& command, ScanOptions& look, std::string& every, const char* json) {
+  command.add_flag("--json", look.json, json);
+  command.add_option("--samples", look.samples, "How often to look (default 3)")->check(CLI::Range(2, 100));
+  command.add_option("--every", every, "Time between two looks (default 250ms)")->check(check_duration);
+  command.add_option("--config", look.config, "Configuration whose policy the shown decisions follow");
+}
+
+// The commands and where their words go.
+struct CommandLine {
+  explicit CommandLine(CLI::App& app)
+      : run_command(app.add_subcommand("run", "The daemon")),
+        scan_command(app.add_subcommand("scan", "One diagnosis of this host, now")),
+        explain_command(app.add_subcommand("explain", "Why it is stuck, what that rests on, and what to do")),
+        connections_command(app.add_subcommand("connections", "Every FUSE connection: who mounts, serves and uses it")),
+        version_command(app.add_subcommand("version", "Version, revision and compiler")),
+        prober_command(app.add_subcommand("internal-prober", "")->group("")),
+        front_command(app.add_subcommand("internal-front", "")->group("")) {
+    run_command->add_option("--config", run.config,
+                            "Configuration file (default: /etc/defused/defused.json if it exists)");
+    run_command->add_option("--web.listen-address", run.listen_addresses,
+                            "HOST:PORT to serve on; may be given again (default 127.0.0.1:10073)");
+    add_look(*scan_command, scan, every, "Print the report as JSON (schema defused.report/v1)");
+    explain_command->add_option("X", explain.subject,
+                                "PID, TID, container id or prefix, PID namespace or connection; also pid:N, "
+                                "container:ID, namespace:N, connection:N. Without it: all that is stuck or stalled");
+    add_look(*explain_command, explain.look, every, "Print the evidence as JSON (schema defused.explain/v1)");
+    add_look(*connections_command, connections.look, every, "Print them as JSON (schema defused.connections/v1)");
+    prober_command->add_option("--lost", prober.lost);
+    prober_command->add_option("--subject", prober.subject);
+    prober_command->add_flag("--whole-index", prober.whole_index);
+  }
+
+  [[nodiscard]] std::variant<Options, int> chosen() {
+    scan.every = explain.look.every = connections.look.every = *parse_duration(every);
+    if (run_command->parsed()) return Options(run);
+    if (scan_command->parsed()) return Options(scan);
+    if (explain_command->parsed()) return Options(explain);
+    if (connections_command->parsed()) return Options(connections);
+    if (version_command->parsed()) return Options(VersionOptions{});
+    if (prober_command->parsed()) return Options(prober);
+    if (front_command->parsed()) return Options(InternalFrontOptions{});
+    return kExitUsage;
+  }
+
+  RunOptions run;
+  ScanOptions scan;
+  ExplainOptions explain;
+  ConnectionsOptions connections;
+  InternalProberOptions prober;
+  std::string every = "250ms";
+  CLI::App* run_command;
+  CLI::App* scan_command;
+  CLI::App* explain_command;
+  CLI::App* connections_command;
+  CLI::App* version_command;
+  CLI::App* prober_command;
+  CLI::App* front_command;
+};
+
 }  // namespace
 
 std::variant<Options, int> parse_options(int argc, const char* const* argv) {
@@ -50,28 +110,7 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of all commands");
 
-  RunOptions run;
-  auto* run_command = app.add_subcommand("run", "The daemon");
-  run_command->add_option("--config", run.config,
-                          "Configuration file (default: /etc/defused/defused.json if it exists)");
-  run_command->add_option("--web.listen-address", run.listen_addresses,
-                          "HOST:PORT to serve on; may be given again (default 127.0.0.1:10073)");
-
-  ScanOptions scan;
-  std::string every = "250ms";
-  auto* scan_command = app.add_subcommand("scan", "One diagnosis of this host, now");
-  scan_command->add_flag("--json", scan.json, "Print the report as JSON (schema defused.report/v1)");
-  scan_command->add_option("--samples", scan.samples, "How often to look (default 3)")->check(CLI::Range(2, 100));
-  scan_command->add_option("--every", every, "Time between two looks (default 250ms)")->check(check_duration);
-  scan_command->add_option("--config", scan.config, "Configuration whose policy the shown decisions follow");
-
-  auto* version_command = app.add_subcommand("version", "Version, revision and compiler");
-
-  InternalProberOptions prober;
-  auto* prober_command = app.add_subcommand("internal-prober", "")->group("");
-  prober_command->add_option("--lost", prober.lost);
-  auto* front_command = app.add_subcommand("internal-front", "")->group("");
-
+  CommandLine line(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -82,15 +121,7 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv) {
     std::cerr << "defused: " << error.what() << " (see defused --help)\n";
     return kExitUsage;
   }
-  if (run_command->parsed()) return Options(run);
-  if (scan_command->parsed()) {
-    scan.every = *parse_duration(every);
-    return Options(scan);
-  }
-  if (version_command->parsed()) return Options(VersionOptions{});
-  if (prober_command->parsed()) return Options(prober);
-  if (front_command->parsed()) return Options(InternalFrontOptions{});
-  return kExitUsage;
+  return line.chosen();
 }
 
 }  // namespace defused

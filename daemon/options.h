@@ -24,15 +24,27 @@ struct ScanOptions {
   Nanoseconds every = std::chrono::milliseconds(250);
 };
 
+struct ExplainOptions {
+  ScanOptions look;
+  std::string subject;  ///< as parse_subject takes it; "": everything
+};
+
+struct ConnectionsOptions {
+  ScanOptions look;
+};
+
 struct VersionOptions {};
 
-/// The hidden commands: what `run` and `scan` start of their own binary. The channel is descriptor 3.
+/// The hidden commands: what `run` and the one-shot commands start of their own binary. The channel is descriptor 3.
 struct InternalProberOptions {
   std::string lost;
+  std::string subject;       ///< explain this beside the report; "": nothing
+  bool whole_index = false;  ///< read who holds, uses and sees every connection
 };
 struct InternalFrontOptions {};
 
-using Options = std::variant<RunOptions, ScanOptions, VersionOptions, InternalProberOptions, InternalFrontOptions>;
+using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, ConnectionsOptions, VersionOptions,
+                             InternalProberOptions, InternalFrontOptions>;
 
 /// What to do, or - for help and for errors, which were printed - the exit code.
 std::variant<Options, int> parse_options(int argc, const char* const* argv);

@@ -67,11 +67,13 @@ class Prober {
     }
     CycleSources sources;
     sources.own = OwnProcesses{getpid(), getppid()};
+    sources.subject = options_.subject;
+    sources.whole_index = options_.whole_index;
     CycleEvents events;
     events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
     events.publish = [this](const PassResult& pass) { publish(pass); };
     events.left_behind = [this](pid_t reader) { tell_left_behind(reader); };
-    events.changed = [this](std::string_view line) { log_->info(line); };
+    events.changed = [this](const LogLine& line) { log_->write(line); };
     auto cycle = Cycle::create(*std::move(settings), std::move(sources), std::move(events), clock_);
     if (!cycle) return complain("start", cycle.error());
     cycle_ = *std::move(cycle);

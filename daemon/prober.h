@@ -4,11 +4,13 @@
 // or become unkillable: it holds nothing that others need.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "model/ids.h"
+#include "model/subject.h"
 
 namespace defused {
 
@@ -16,6 +18,8 @@ struct ProberOptions {
   /// Of earlier services' lost probers, as `--lost PID:START,...`, those that the supervisor knows by PID only: a
   /// `lost_gone` before `ready` for each that is not there any more.
   std::vector<ProcessId> lost;
+  std::optional<Subject> subject;  ///< explain this beside each report
+  bool whole_index = false;        ///< read who holds, uses and sees every connection, even if nothing is stuck
 };
 
 /// Parses "17:4711,18:4720". Nothing where it is malformed.

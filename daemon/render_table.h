@@ -12,7 +12,7 @@ namespace defused {
 /// The whole of `defused scan`: what is stuck, why, and what could not be seen. Ends with a newline.
 std::string render_table(const Report& report, ExposeSource expose);
 
-/// "3m12s", "0.4s", "2h05m": for people.
-std::string render_age(Nanoseconds age);
+/// What could not be seen and how to mend that; "" where there is nothing.
+std::string render_blindness(const Report& report);
 
 }  // namespace defused

@@ -8,6 +8,8 @@ namespace defused {
 
 int run_command(const RunOptions& options);
 int scan_command(const ScanOptions& options);
+int explain_command(const ExplainOptions& options);
+int connections_command(const ConnectionsOptions& options);
 int version_command(const VersionOptions& options);
 int internal_prober_command(const InternalProberOptions& options);
 int internal_front_command(const InternalFrontOptions& options);

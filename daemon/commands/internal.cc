@@ -8,7 +8,14 @@
 namespace defused {
 
 int internal_prober_command(const InternalProberOptions& options) {
-  return run_prober(adopt_channel("defused-prober"), ProberOptions{parse_lost(options.lost)});
+  ProberOptions prober;
+  prober.lost = parse_lost(options.lost);
+  prober.whole_index = options.whole_index;
+  if (!options.subject.empty()) {
+    auto subject = parse_subject(options.subject);
+    if (subject) prober.subject = *std::move(subject);
+  }
+  return run_prober(adopt_channel("defused-prober"), prober);
 }
 
 int internal_front_command(const InternalFrontOptions& /*options*/) {

@@ -37,6 +37,15 @@ bool decides_before(const BlockedThread& a, const BlockedThread& b) {
   return a.blocked_for > b.blocked_for;
 }
 
+// What waits for something by name, then what sleeps in D.
+bool tells_more(const BlockedThread& a, const BlockedThread& b) {
+  const auto weight = [](const BlockedThread& thread) {
+    const bool named = thread.wait_class != WaitClass::other && thread.wait_class != WaitClass::unknown;
+    return (named ? 2 : 0) + (thread.state == 'D' ? 1 : 0);
+  };
+  return weight(a) > weight(b);
+}
+
 // wchan is only the fallback for a stack, and a namespace link decides nothing: their gaps do not weaken a finding.
 bool matters(const Gaps& gaps) {
   return std::any_of(gaps.begin(), gaps.end(), [](const auto& gap) { return gap.first.first != "wchan"; });
@@ -84,6 +93,9 @@ class Detector {
     for (const ProcessSample& suspect : snapshot_.suspects) {
       if (tree_.namespace_of(suspect.id.pid) < 0) judge_stuck_exits(suspect, out.findings);
     }
+    for (const ProcessSample& suspect : snapshot_.suspects) {
+      if (suspect.asked) out.findings.asked.push_back(judge_asked(suspect));
+    }
     for (ConnectionFinding& connection : connections_) {
       tell_stall(connection);
       // Its requests were counted before anybody looked for holders and mounts: one that ended in between has neither.
@@ -108,7 +120,10 @@ class Detector {
     std::vector<BlockedThread> blocked;
     for (const ThreadSample& thread : process.threads) {
       if (!may_be_blocked(thread)) continue;
-      if (const auto memory = stands(thread)) blocked.push_back(judge_.judge(process, thread, *memory));
+      const auto memory = stands(thread);
+      if (!memory) continue;
+      blocked.push_back(judge_.judge(process, thread, *memory));
+      if (blocked.back().wait_class == WaitClass::ptrace) blocked.back().awaited = awaited(thread.tracer);
     }
     ThreadJudge::follow_each_other(blocked);
     return blocked;
@@ -278,6 +293,32 @@ class Detector {
       if (out.stuck_exits.size() == kMaxBlockedThreads) continue;
       out.stuck_exits.push_back(StuckExit{std::move(thread), since, container_of(suspect, tree_, after_)});
     }
+  }
+
+  // Where each of its threads sleeps, as if it had been told to die.
+  ProcessFinding judge_asked(const ProcessSample& process) {
+    ProcessFinding out;
+    out.id = process.id;
+    out.ppid = process.brief.ppid;
+    out.comm = process.brief.name;
+    out.state = process.brief.state;
+    out.has_memory = process.brief.has_memory;
+    out.told_to_die = process.brief.is_exiting() || process.brief.is_doomed() || process.brief.sigkill_pending;
+    out.pid_namespace = process.pid_namespace;
+    out.container = container_of(process, tree_, after_);
+    out.thread_count = static_cast<std::uint32_t>(process.threads.size());
+    out.threads_complete = process.threads_complete;
+    out.gaps = process.gaps;
+    for (const ThreadSample& thread : process.threads) {
+      if (thread.state == 'R' || (!thread.stack && thread.wchan.empty() && thread.gaps.empty())) continue;
+      const ThreadMemory memory = remember_thread(thread, before_.threads, snapshot_.taken);
+      after_.threads[thread.id] = memory;
+      out.threads.push_back(judge_.judge(process, thread, memory));
+    }
+    ThreadJudge::follow_each_other(out.threads);
+    std::stable_sort(out.threads.begin(), out.threads.end(), tells_more);
+    if (out.threads.size() > kMaxShownThreads) out.threads.resize(kMaxShownThreads);
+    return out;
   }
 
   const Snapshot& snapshot_;

@@ -97,10 +97,10 @@ auto members(Is<Counters> auto& it) {
 }
 auto members(Is<LogFacts> auto& it) {
   return std::tie(it.pid_namespace, it.init_pid, it.pid, it.tid, it.comm, it.container_id, it.connections, it.fstype,
-                  it.verdict, it.wait_class, it.decision, it.reasons);
+                  it.verdict, it.wait_class, it.decision, it.reasons, it.server_state);
 }
 auto members(Is<ToldMemory> auto& it) {
-  return std::tie(it.facts, it.trouble, it.orphaned, it.counted_abort, it.counted, it.lines, it.last_line, it.unsaid);
+  return std::tie(it.name, it.facts, it.trouble, it.orphaned, it.counted, it.lines, it.last_line, it.unsaid);
 }
 auto members(Is<LogMemory> auto& it) { return std::tie(it.told, it.window, it.lines, it.left_out); }
 auto members(Is<Memory> auto& it) { return std::tie(it.history, it.ledger, it.counters, it.log); }

@@ -109,19 +109,20 @@ struct LogFacts {
   std::optional<WaitClass> wait_class;
   std::optional<Action> decision;
   std::vector<Gate> reasons;
+  std::optional<ServerState> server_state;
   friend bool operator==(const LogFacts&, const LogFacts&) = default;
 };
 
 /// What the log said last of one namespace, stuck exit or connection: a successor does not say it again.
 struct ToldMemory {
+  std::string name;  ///< "PID namespace 4026532178 (init 4700 'docker-init')"
   LogFacts facts;
-  bool trouble = false;        ///< stuck or stalled, as it was said last
-  bool orphaned = false;       ///< as it was said last
-  bool counted_abort = false;  ///< the decision that was counted last
-  std::string counted = {};    ///< that decision, as describe_decision() words it
-  std::uint32_t lines = 0;     ///< about it, in a row
-  Nanoseconds last_line{0};    ///< boot time
-  std::uint32_t unsaid = 0;    ///< changes since then that were not said
+  bool trouble = false;      ///< stuck or stalled, as it was said last
+  bool orphaned = false;     ///< as it was said last
+  std::string counted = {};  ///< the decision that was counted last, as describe_decision() words it
+  std::uint32_t lines = 0;   ///< about it, in a row
+  Nanoseconds last_line{0};  ///< boot time
+  std::uint32_t unsaid = 0;  ///< changes since then that were not said
 };
 
 /// What the log said, and how much of it lately. Bounded by what exists on the host.

@@ -106,6 +106,7 @@ struct ThreadSample {
   bool has_memory = false;
   bool sigkill_pending = false;
   bool core_dumping = false;
+  bool asked = false;                  ///< read because somebody asked about its process
   std::optional<bool> exiting;         ///< PF_EXITING (0x4) of field 9 of stat; nothing where stat was not read
   std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary
   std::optional<std::vector<std::string>>
@@ -121,9 +122,9 @@ struct ThreadSample {
   std::optional<ConnectionId> queued;
   /// All connections that its kernel stack leads to, what is long over included (lib/bpf); nothing: not known, or many.
   std::optional<std::vector<ConnectionId>> on_stack;
-  Gaps gaps;          ///< what of this thread could not be read
-  bool kept = false;  ///< it has not run since an earlier pass read it: all but its status is from there
-  bool asked = true;  ///< false: there was no time for those of its files that may block
+  Gaps gaps;             ///< what of this thread could not be read
+  bool kept = false;     ///< it has not run since an earlier pass read it: all but its status is from there
+  bool all_read = true;  ///< false: there was no time for those of its files that may block
 
   /// Dead: a zombie, or about to be one.
   [[nodiscard]] bool is_finished() const { return state == 'Z' || state == 'X'; }
@@ -230,6 +231,8 @@ struct Snapshot {
   std::optional<std::vector<FileUser>> open_files;
   /// The number of the oldest waiting request of each connection that has a server, 0 for none (lib/bpf).
   std::optional<std::map<ConnectionId, std::uint64_t>> oldest_requests;
+  std::map<pid_t, NamespaceId> init_namespaces;  ///< of living inits, only where somebody asked
+  std::map<pid_t, pid_t> thread_owners;          ///< TID to process, of a TID that somebody asked about
   std::optional<Surroundings> surroundings;
   std::vector<std::string> blind;  ///< what this pass could not see at all: "fusectl", "stack" ...
   Gaps gaps;                       ///< of the whole pass, those of suspects included

@@ -28,7 +28,7 @@ bool may_be_id(std::string_view text) {
 
 Result<Subject> parse_subject(const std::string& text) {
   Subject subject;
-  if (text.empty()) return subject;
+  if (text.empty() || text == "everything") return subject;
   const auto bad = [&](const std::string& why) {
     return fail(ErrorKind::malformed, "'" + sanitize(text, 64) + "': " + why);
   };
@@ -52,6 +52,7 @@ Result<Subject> parse_subject(const std::string& text) {
 }
 
 std::string describe_subject(const Subject& subject) {
+  if (subject.kind == SubjectKind::everything) return "everything";
   for (const auto& [form, kind] : kForms) {
     if (kind == subject.kind) return std::string(form) + ":" + subject.text;
   }

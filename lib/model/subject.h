@@ -29,8 +29,9 @@ struct Subject {
   std::optional<std::uint64_t> number;
 };
 
-/// "4711", "0123abcd", "pid:4711", "namespace:4026532178", "connection:40", "container:0123abcd"; "" is everything.
-/// malformed: an explicit form whose rest is no number, an unknown form, or characters that no id has. One sentence.
+/// "4711", "0123abcd", "pid:4711", "namespace:4026532178", "connection:40", "container:0123abcd"; "" and "everything"
+/// are everything. malformed: an explicit form whose rest is no number, an unknown form, or characters that no id has.
+/// One sentence.
 Result<Subject> parse_subject(const std::string& text);
 
 /// The explicit form that parse_subject reads as that and nothing else.

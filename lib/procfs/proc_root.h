@@ -87,6 +87,19 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, cons
 /// The same in full, without memory.
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
+inline constexpr std::size_t kMaxAskedProcesses = 48;  // per pass
+inline constexpr std::size_t kMaxAskedThreads = 64;    // per process, beside those in D
+
+/// Adds processes that somebody asked about to the suspects, at most kMaxAskedProcesses: what may block is left to
+/// read_hazards, where it comes last.
+void add_asked(const ProcRoot& proc, const ReadLimits& limits, const std::set<pid_t>& asked, Snapshot& snapshot);
+
+/// Whose thread `tid` is, by its `status`; nothing where there is none.
+std::optional<pid_t> read_owner(const ProcRoot& proc, pid_t tid);
+
+/// The PID namespaces of the living inits and of this process, by `ns/pid`, each bounded.
+void read_init_namespaces(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
+
 /// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
 /// of all suspects, and remembers them.
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot);

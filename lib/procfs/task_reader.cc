@@ -67,7 +67,8 @@ Result<std::string> read_text(const Beneath& directory, const std::string& path)
 // Told to die, or on its way: worth more than its status. One that waits for its io_uring on the way out of exit_group
 // shows nothing of it but D, one that is stopped at PTRACE_EVENT_EXIT nothing but t: their stack has to tell.
 bool is_worth_a_look(const ThreadSample& thread, const ProcessSample& process) {
-  return process.is_told_to_die(thread) || thread.state == 't' || (process.below_dying && thread.state == 'D');
+  return process.is_told_to_die(thread) || thread.asked || thread.state == 't' ||
+         (process.below_dying && thread.state == 'D');
 }
 
 // Stopped for a tracer, and no more: what its stack tells is enough, and a debugger may hold thousands of threads so.
@@ -116,7 +117,7 @@ void keep(ThreadSample& thread) {
 
 // It has not run since `known` was read: then whatever else was read of it still holds.
 bool has_not_run(const ThreadSample& thread, const ThreadSample& known) {
-  return known.asked && known.state == thread.state && known.context_switches == thread.context_switches &&
+  return known.all_read && known.state == thread.state && known.context_switches == thread.context_switches &&
          known.has_memory == thread.has_memory && known.sigkill_pending == thread.sigkill_pending &&
          known.core_dumping == thread.core_dumping && known.tracer == thread.tracer;
 }
@@ -254,6 +255,8 @@ bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, Shared& sha
   ThreadSample thread;
   thread.id.tid = tid;
   take_status(*status, thread);
+  // Of a process with thousands of threads the first ones and those in D tell where it sleeps.
+  thread.asked = out.asked && thread.state != 'R' && (thread.state == 'D' || out.threads.size() < kMaxAskedThreads);
   const auto known = shared.before.find(tid);
   if (known != shared.before.end() && has_not_run(thread, *known->second)) {
     out.threads.push_back(*known->second);
@@ -268,13 +271,15 @@ bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, Shared& sha
   return true;
 }
 
-std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool below_dying, const KeptSuspect* kept) {
+std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, SuspectKind kind, const KeptSuspect* kept) {
+  const bool below_dying = kind == SuspectKind::below_dying;
   if (kept != nullptr) {
     if (auto unchanged = read_unchanged(brief, below_dying, *kept)) return unchanged;
   }
   ProcessSample sample;
   sample.brief = brief;
   sample.below_dying = below_dying;
+  sample.asked = kind == SuspectKind::asked;
   sample.id.pid = brief.pid;
   // Held through all reads: a recycled PID answers ESRCH below it, never with another process.
   const auto directory = proc_.files().open_directory(std::to_string(brief.pid));
@@ -287,7 +292,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, bool
   if (kept != nullptr) {
     sample.pid_namespace = kept->sample.pid_namespace;
     sample.cgroup_paths = kept->sample.cgroup_paths;
-    const bool all_asked = kept->sample.threads.empty() || kept->sample.threads.front().asked;
+    const bool all_asked = kept->sample.threads.empty() || kept->sample.threads.front().all_read;
     for (const auto& [what, count] : kept->sample.gaps) {
       if (what.first == "ns/pid" && all_asked) sample.gaps[what] = count;
     }
@@ -353,13 +358,13 @@ BoundedRequest request_of(const Hazard& hazard, const ProcessSample& sample) {
 void take_hazard(const Hazard& hazard, const Result<std::string>& result, ProcessSample& sample) {
   if (hazard.file == Hazard::File::pid_namespace) {
     const bool not_asked = !result && result.error().code == kNotAsked;
-    if (not_asked && !sample.threads.empty()) sample.threads.front().asked = false;
+    if (not_asked && !sample.threads.empty()) sample.threads.front().all_read = false;
     if (!result) return note(sample.gaps, "ns/pid", result.error());
     if (const auto id = parse_namespace_link(*result, "pid")) sample.pid_namespace = *id;
     return;
   }
   ThreadSample& thread = sample.threads[hazard.thread];
-  if (!result && result.error().code == kNotAsked) thread.asked = false;
+  if (!result && result.error().code == kNotAsked) thread.all_read = false;
   if (hazard.file == Hazard::File::stat) take_stat(result, thread);
   if (hazard.file == Hazard::File::stack) take_stack(result, thread);
   if (hazard.file == Hazard::File::wchan) take_wchan(result, thread);

@@ -21,6 +21,9 @@ struct SchedNow {
   std::optional<Nanoseconds> uptime;
 };
 
+/// Why a process is looked at.
+enum class SuspectKind { told_to_die, below_dying, asked };
+
 /// Reads the suspects of one pass with the files that do not block: those of threads without memory, and the safe class
 /// of the others. All together have a budget; who comes after it has a gap.
 class SuspectReader {
@@ -29,7 +32,7 @@ class SuspectReader {
 
   /// Nothing where the process is gone. `kept` is the same process as an earlier pass read it, or null: a thread that
   /// has not run since is taken from there, all but its status.
-  std::optional<ProcessSample> read(const ProcessBrief& brief, bool below_dying, const KeptSuspect* kept);
+  std::optional<ProcessSample> read(const ProcessBrief& brief, SuspectKind kind, const KeptSuspect* kept);
 
  private:
   /// What threads of one process share.

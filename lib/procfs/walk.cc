@@ -114,7 +114,7 @@ class Walk {
            threads.size() == told->second.size() &&
            std::all_of(threads.begin(), threads.end(), [&](const ThreadSample& thread) {
              const auto now = told->second.find(thread.id);
-             return thread.asked && now != told->second.end() && now->second == thread.context_switches;
+             return thread.all_read && now != told->second.end() && now->second == thread.context_switches;
            });
   }
 
@@ -209,9 +209,10 @@ class Walk {
       const ProcessBrief& process = snapshot_.processes[i];
       if (suspects_.chosen.count(process.pid) == 0 || process.kernel_thread) continue;
       const bool below = suspects_.below.count(process.pid) > 0;
+      const SuspectKind kind = below ? SuspectKind::below_dying : SuspectKind::told_to_die;
       const KeptSuspect* kept = find_kept(process, below, beside_[i].inode);
       const bool as_it_was = kept != nullptr && stands(process.pid, kept->inode);
-      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, below, kept);
+      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, kind, kept);
       if (!sample) continue;
       snapshot_.suspects.push_back(*std::move(sample));
       memory_.suspects[process.pid].inode = beside_[i].inode;
@@ -303,16 +304,19 @@ Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, Snap
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot) {
   std::vector<BoundedRequest> requests;
-  std::vector<std::pair<std::size_t, Hazard>> asked;  // of which suspect
-  for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
-    for (const Hazard& hazard : hazards_of(snapshot.suspects[i])) {
-      requests.push_back(request_of(hazard, snapshot.suspects[i]));
-      asked.emplace_back(i, hazard);
+  std::vector<std::pair<std::size_t, Hazard>> hazards;  // of which suspect
+  for (const bool asked : {false, true}) {  // what was only asked about must not take the time of the others
+    for (std::size_t i = 0; i < snapshot.suspects.size(); ++i) {
+      if (snapshot.suspects[i].asked != asked) continue;
+      for (const Hazard& hazard : hazards_of(snapshot.suspects[i])) {
+        requests.push_back(request_of(hazard, snapshot.suspects[i]));
+        hazards.emplace_back(i, hazard);
+      }
     }
   }
   const auto results = read_hazardous(proc, limits, requests);
-  for (std::size_t i = 0; i < asked.size(); ++i) {
-    take_hazard(asked[i].second, results[i], snapshot.suspects[asked[i].first]);
+  for (std::size_t i = 0; i < hazards.size(); ++i) {
+    take_hazard(hazards[i].second, results[i], snapshot.suspects[hazards[i].first]);
   }
   for (const ProcessSample& sample : snapshot.suspects) {
     const auto sum_up = [&](const Gaps& gaps) {

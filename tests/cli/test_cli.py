@@ -33,6 +33,18 @@ class CommandLine(unittest.TestCase):
         (["scan", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
         (["run", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
         (["run", "extra"], 2, "", "extra"),
+        (["explain", "--help"], 0, "connection:N", ""),
+        (["connections", "--help"], 0, "--json", ""),
+        (["explain", "pid:x"], 2, "", "a number is expected"),
+        (["explain", "a/b"], 2, "", "neither a number nor a container id"),
+        (["explain", "nonsense:1"], 2, "", "expected pid:N"),
+        (["explain", "1", "2"], 2, "", "2"),
+        (["explain", "pid:4194303"], 6, "there is no such process", ""),
+        (["explain", "container:feedbeef"], 6, "there is no such", ""),
+        (["explain", "connection:4294967295"], 6, "there is no such", ""),
+        (["explain", "pid:2"], 0, "kernel thread", ""),
+        (["explain", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
+        (["connections", "extra"], 2, "", "extra"),
     ]
 
     def test_table(self):
@@ -45,7 +57,7 @@ class CommandLine(unittest.TestCase):
                 self.assertLessEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_not_root(self):
-        for arguments in (["scan"], ["run"]):
+        for arguments in (["scan"], ["run"], ["explain"], ["explain", "1"], ["connections"]):
             with self.subTest(arguments=arguments):
                 done = call(*arguments, user=NOBODY)
                 self.assertEqual(done.returncode, 3)
@@ -58,17 +70,40 @@ class CommandLine(unittest.TestCase):
         for key in ("scanned_at", "host", "kernel", "blind", "gaps", "pid_namespaces", "stuck_exits", "connections"):
             self.assertIn(key, report)
 
-    def test_scan_into_a_full_device(self):
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([DEFUSED, "scan"], stdout=full, stderr=subprocess.PIPE, timeout=20 * SLOW, check=False)
-        self.assertEqual(done.returncode, 1)
-
-    def test_scan_without_fusectl_says_how_to_mount_it(self):
-        done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
-                               'umount -l /sys/fs/fuse/connections 2>/dev/null; exec "$@"', "sh", DEFUSED, "scan"],
-                              capture_output=True, text=True, timeout=20 * SLOW, check=False)
+    def test_explains_itself(self):
+        """A process that is well, by its PID, as text and as JSON."""
+        done = call("explain", f"pid:{os.getpid()}")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("mount -t fusectl fusectl /sys/fs/fuse/connections", done.stdout)
+        self.assertIn("nothing of it is blocked", done.stdout)
+        evidence = json.loads(call("explain", f"pid:{os.getpid()}", "--json").stdout)
+        self.assertEqual(evidence["schema"], "defused.explain/v1")
+        self.assertEqual(evidence["processes"][0]["pid"], os.getpid())
+        self.assertEqual(evidence["pid_namespaces"], [])
+
+    def test_explains_its_own_namespace(self):
+        own = os.stat("/proc/self/ns/pid").st_ino
+        done = call("explain", str(own))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("nothing of it is blocked", done.stdout)
+
+    def test_connections_json(self):
+        report = json.loads(call("connections", "--json").stdout)
+        self.assertEqual(report["schema"], "defused.connections/v1")
+        self.assertIn("connections", report)
+
+    def test_into_a_full_device(self):
+        for command in ("scan", "explain", "connections"):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([DEFUSED, command], stdout=full, stderr=subprocess.PIPE, timeout=20 * SLOW, check=False)
+            self.assertEqual(done.returncode, 1, command)
+
+    def test_without_fusectl_it_says_how_to_mount_it(self):
+        for command in ("scan", "explain", "connections"):
+            done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                                   'umount -l /sys/fs/fuse/connections 2>/dev/null; exec "$@"', "sh", DEFUSED, command],
+                                  capture_output=True, text=True, timeout=20 * SLOW, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("mount -t fusectl fusectl /sys/fs/fuse/connections", done.stdout)
 
 
 class Configuration(unittest.TestCase):

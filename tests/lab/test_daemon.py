@@ -96,6 +96,36 @@ class Enforce(unittest.TestCase):
                 self.assertEqual(waiting_of(lab.truth["connection"]), str(lab.truth["waiting"]))
 
 
+class Log(unittest.TestCase):
+    def test_one_line_for_each_change_also_across_a_lost_prober(self):
+        """Stuck, then released: a JSON line each, with what a collector filters by, and none in between."""
+        mount_fusectl()
+        with Daemon(detect=YOUNG, log={"format": "json"}) as daemon:
+            def events():
+                lines = [json.loads(line) for line in daemon.log().splitlines()]
+                return [line for line in lines if line.get("pid_namespace") == truth["pid_namespace"]]
+
+            with Lab("flush_thread") as lab:
+                truth = lab.truth
+                wait_until(events, 15, daemon.log())
+                told = wait_until(lambda: [line for line in events() if "gap" not in line["reasons"]], 15, daemon.log())
+                scans = daemon.metric("defused_scans_total")
+                os.kill(daemon.child("defused-prober"), signal.SIGKILL)
+                wait_until(lambda: (daemon.metric("defused_scans_total") or 0) > scans + 3, 15, "passes to go on")
+                stuck = [line for line in events() if line["event"] == "stuck"]
+                self.assertEqual(len(stuck), 1, daemon.log())  # the successor has the memory
+                self.assertLessEqual(len(events()), 4, daemon.log())
+                self.assertEqual(told[-1]["init_pid"], truth["init"]["pid"])
+                self.assertEqual(told[-1]["connection"], truth["connection"])
+                self.assertEqual((told[-1]["verdict"], told[-1]["wait_class"]), ("deadlocked", "fuse_flush"))
+                self.assertEqual(told[-1]["decision"], "hold")
+                self.assertIn("mode", told[-1]["reasons"])
+                self.assertIn(f"connection {truth['connection']}", told[-1]["message"])
+            wait_until(lambda: events()[-1]["event"] == "released", 10, daemon.log())
+            stalled = [json.loads(line) for line in daemon.log().splitlines() if "connection_" in line]
+            self.assertIn(truth["connection"], [line["connection"] for line in stalled])
+
+
 class Processes(unittest.TestCase):
     def test_front_has_nothing(self):
         with Daemon() as daemon:

@@ -3,7 +3,7 @@
 import subprocess
 import unittest
 
-from daemon import DEFUSED, scan
+from daemon import DEFUSED, SLOW, scan
 from lab import Lab
 
 
@@ -71,6 +71,26 @@ class Deadlocks(unittest.TestCase):
             code, report, errors = scan(timeout=5)
             self.assertEqual(code, 0, errors)
             self.assertEqual(about(report, lab.truth), [])
+
+    def test_explain_returns_where_stat_hangs(self):
+        """A process in execve whose files block their reader: explained by what can be read, in time."""
+        with Lab("hang_reader") as lab:
+            pid = lab.truth["hangs"][0].split("/")[2]
+            done = subprocess.run([DEFUSED, "explain", f"pid:{pid}"], capture_output=True, text=True, timeout=15 * SLOW,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"Process {pid}", done.stdout)
+            self.assertIn("stands in execve", done.stdout)
+            self.assertIn("timeout", done.stdout)
+
+    def test_connections(self):
+        with Lab("healthy") as healthy:
+            done = subprocess.run([DEFUSED, "connections"], capture_output=True, text=True, timeout=20 * SLOW, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            number = healthy.truth["connection"]
+            row = next(line for line in done.stdout.splitlines() if line.startswith(f"{number} "))
+            self.assertIn(healthy.truth["fstype"], row)
+            self.assertRegex(row, r"\d+ \(.*\) alive")  # nothing is stuck, and yet the servers are known
 
     def test_table_for_people(self):
         with Lab("flush_leader") as lab:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`defused scan --json` against every situation of situations.py: right about state, verdict, wait class, the exact set of
-wedged connections, server, outside users and viewers. What it said is a table in docs/DETECTION.md, which this test
-compares (and writes with DEFUSED_WRITE_DOCS=1)."""
+wedged connections, server, outside users and viewers; and `defused explain` about the same, in words. What they said is a
+table in docs/DETECTION.md and the texts in docs/EXPLAIN.md, which this test compares (and writes with
+DEFUSED_WRITE_DOCS=1). With DEFUSED_EXPLAIN_TEXTS=DIR all texts of explain are put there."""
 import json
 import os
 import subprocess
 import tempfile
 import unittest
 
+import explained
 import situations
 from capture_tree import capture_tree
 from daemon import BUILD, REPO, SLOW, read_text, scan, wait_until
@@ -25,6 +27,7 @@ def hung_flushers():
 
 class Situations(unittest.TestCase):
     rows = {}
+    texts = {}
 
     def look(self, stage, truth):
         """One scan, and what it says of this stage."""
@@ -107,6 +110,7 @@ class Situations(unittest.TestCase):
             stalled = {number for number, c in connections.items() if c["stalled_since"]}
             self.assertEqual(stalled, {c.id for c in truth.connections + truth.stalled})
             self.rows[situation] = self.row(situation, truth, told, connections)
+            self.texts[situation] = explained.check(self, situation.__name__, truth)
             self.check_copy(stage, truth)
             if truth.release:
                 truth.release()
@@ -197,6 +201,16 @@ class ZTable(unittest.TestCase):
                 file.write(head + BEGIN + table + END + tail)
         else:
             self.assertEqual(table, old)
+
+
+class ZTexts(unittest.TestCase):
+    """The page shows three texts as they were printed, numbers masked."""
+
+    def test_page(self):
+        missing = [name for name in explained.SHOWN if name not in {s.__name__ for s in Situations.texts}]
+        if missing:
+            self.skipTest(f"not all situations were made: {' '.join(missing)}")
+        explained.check_page(self, {situation.__name__: text for situation, text in Situations.texts.items()})
 
 
 if __name__ == "__main__":

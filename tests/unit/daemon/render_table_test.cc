@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "daemon/describe.h"
+
 using namespace defused;
 
 TEST_CASE("ages for people") {
@@ -22,4 +24,6 @@ TEST_CASE("the table says what is blind and how to mend it") {
   CHECK(table.find("mount -t fusectl fusectl /sys/fs/fuse/connections") != std::string::npos);
   CHECK(table.find("CAP_SYS_ADMIN") != std::string::npos);
   CHECK(table.find("fdinfo (denied, 1x)") != std::string::npos);
+  add_gap_process(report.gap_processes, {"fdinfo", ErrorKind::denied}, {4711, "python"});
+  CHECK(render_table(report, ExposeSource::redacted).find("fdinfo (denied, 1x: 4711 'python')") != std::string::npos);
 }

@@ -33,6 +33,31 @@ BlockedThread make_thread(pid_t tid) {
   return thread;
 }
 
+ConnectionFinding make_connection() {
+  ConnectionFinding connection;
+  connection.id = ConnectionId{40};
+  connection.directory_inode = 1234;
+  connection.fstype = "fuse.s3fs";
+  connection.source = "https://key:secret@host/bucket?token=x";
+  connection.mount_points = {"/data", "/mnt/\"quoted\""};
+  connection.mount_ids = {77, 78};
+  connection.waiting = 2;
+  connection.max_background = 12;
+  connection.congestion_threshold = 9;
+  connection.server_state = ServerState::dying;
+  connection.server_evidence = Evidence::proven;
+  connection.servers = {Server{ProcessId{4711, 100}, "s3fs", ServerState::dying, 'D'}};
+  connection.outside_users = 3;
+  connection.outside_viewers = 1;
+  connection.users = {{900, "python"}};
+  connection.viewers = {{1, "systemd"}};
+  connection.containers = {Container{"0123abcd", "docker", ""}};
+  connection.host_mount = true;
+  connection.orphaned = true;
+  connection.waiting_since = std::chrono::seconds(1782907000);
+  return connection;
+}
+
 Findings make_findings() {
   NamespaceFinding finding;
   finding.id = NamespaceId{4026532178};
@@ -55,32 +80,10 @@ Findings make_findings() {
   finding.blocked_threads = {make_thread(4712), make_thread(4713)};
   finding.connections = {ConnectionId{40}};
 
-  ConnectionFinding connection;
-  connection.id = ConnectionId{40};
-  connection.directory_inode = 1234;
-  connection.fstype = "fuse.s3fs";
-  connection.source = "https://key:secret@host/bucket?token=x";
-  connection.mount_points = {"/data", "/mnt/\"quoted\""};
-  connection.mount_ids = {77, 78};
-  connection.waiting = 2;
-  connection.max_background = 12;
-  connection.congestion_threshold = 9;
-  connection.server_state = ServerState::dying;
-  connection.server_evidence = Evidence::proven;
-  connection.servers = {Server{ProcessId{4711, 100}, "s3fs", ServerState::dying, 'D'}};
-  connection.outside_users = 3;
-  connection.outside_viewers = 1;
-  connection.users = {{900, "python"}};
-  connection.viewers = {{1, "systemd"}};
-  connection.containers = {Container{"0123abcd", "docker", ""}};
-  connection.host_mount = true;
-  connection.orphaned = true;
-  connection.waiting_since = std::chrono::seconds(1782907000);
-
   Findings findings;
   findings.namespaces = {finding};
   findings.stuck_exits = {StuckExit{make_thread(5000), std::chrono::seconds(1782907100), Container{"4567", "lxc", ""}}};
-  findings.connections = {connection};
+  findings.connections = {make_connection()};
   ProcessFinding asked;
   asked.id = ProcessId{800, 7};
   asked.ppid = 1;
@@ -98,16 +101,9 @@ Findings make_findings() {
   return findings;
 }
 
-Memory make_memory() {
-  Memory memory;
-  memory.history.threads[ThreadId{4712, 100}] = ThreadMemory{12, Nanoseconds(-5), 3};
-  memory.history.threads[ThreadId{4713, 100}] = ThreadMemory{13, Nanoseconds(6), 4};
-  memory.history.namespaces[NamespaceId{4026532178}] = NamespaceMemory{Nanoseconds(INT64_MAX)};
-  memory.history.connections[ConnectionId{40}] = ConnectionMemory{1234, 2, Nanoseconds(8)};
-  memory.history.containers[4700] = ContainerMemory{4690, "/system.slice/docker-0123abcd.scope"};
-  memory.history.open_files[ProcessId{4711, 99}] =
-      OpenFilesMemory{{OpenConnection{ConnectionId{40}, 1234}}, Nanoseconds(9)};
+LogMemory make_log() {
   ToldMemory told;
+  told.name = "PID namespace 4026532178";
   told.facts = LogFacts{NamespaceId{4026532178},
                         4700,
                         4711,
@@ -119,13 +115,26 @@ Memory make_memory() {
                         Verdict::not_fuse,
                         WaitClass::nfs,
                         Action::hold,
-                        {Gate::mode}};
-  told.trouble = told.orphaned = told.counted_abort = true;
+                        {Gate::mode},
+                        ServerState::alive};
+  told.trouble = told.orphaned = true;
   told.counted = "hold: mode";
   told.lines = 2;
   told.last_line = Nanoseconds(10);
   told.unsaid = 3;
-  memory.log = LogMemory{{{"pid_namespace 4026532178", told}}, Nanoseconds(11), 4, {{"stuck", 5}}};
+  return LogMemory{{{"pid_namespace 4026532178", told}}, Nanoseconds(11), 4, {{"stuck", 5}}};
+}
+
+Memory make_memory() {
+  Memory memory;
+  memory.history.threads[ThreadId{4712, 100}] = ThreadMemory{12, Nanoseconds(-5), 3};
+  memory.history.threads[ThreadId{4713, 100}] = ThreadMemory{13, Nanoseconds(6), 4};
+  memory.history.namespaces[NamespaceId{4026532178}] = NamespaceMemory{Nanoseconds(INT64_MAX)};
+  memory.history.connections[ConnectionId{40}] = ConnectionMemory{1234, 2, Nanoseconds(8)};
+  memory.history.containers[4700] = ContainerMemory{4690, "/system.slice/docker-0123abcd.scope"};
+  memory.history.open_files[ProcessId{4711, 99}] =
+      OpenFilesMemory{{OpenConnection{ConnectionId{40}, 1234}}, Nanoseconds(9)};
+  memory.log = make_log();
   memory.ledger.entries = {
       LedgerEntry{ConnectionId{40}, 1234, NamespaceId{4026532178}, Nanoseconds(1), Nanoseconds(2), Outcome::released},
       LedgerEntry{ConnectionId{41}, 1235, NamespaceId{4026532179}, Nanoseconds(3), Nanoseconds(4), std::nullopt}};

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <iostream>
+
+#include "daemon/commands/commands.h"
+#include "daemon/commands/look.h"
+#include "daemon/exit_codes.h"
+#include "daemon/explain_text.h"
+#include "policy/gates.h"
+
+namespace defused {
+
+namespace {
+
+std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions) {
+  std::vector<GateInWords> out;
+  for (const Decision& decision : decisions) {
+    for (const GateRule& rule : gate_rules()) {
+      const auto& reasons = decision.reasons;
+      if (std::find(reasons.begin(), reasons.end(), rule.gate) == reasons.end()) continue;
+      out.push_back({decision.pid_namespace, rule.gate, std::string(rule.looks_at), std::string(rule.why)});
+    }
+  }
+  return out;
+}
+
+int exit_code(const SubjectFinding& subject) {
+  if (subject.readings.empty()) return kExitNothingThere;
+  return subject.reading_count > 1 ? kExitUsage : kExitOk;
+}
+
+}  // namespace
+
+int explain_command(const ExplainOptions& options) {
+  const auto subject = parse_subject(options.subject);
+  if (!subject) {
+    std::cerr << "defused: " << subject.error().message << "\n";
+    return kExitUsage;
+  }
+  Wish wish;
+  wish.subject = *subject;
+  // dry_run: the gates beyond `mode` are asked too, and nothing can be written.
+  const auto taken = take_look("explain", options.look, Mode::dry_run, wish);
+  if (const int* code = std::get_if<int>(&taken)) return *code;
+  const Look& look = std::get<Look>(taken);
+  if (!look.pass.subject) {
+    std::cerr << "defused: the prober ended before it had looked for what was asked\n";
+    return kExitFailure;
+  }
+  const int code = has_diagnosis(look.pass.report) ? exit_code(*look.pass.subject) : kExitFailure;
+  const ExplainInput input{look.pass, look.configured, put_in_words(look.pass.report.decisions), look.expose};
+  if (!options.look.json) return print(render_explanation(input), code);
+  constexpr int kIndent = 2;
+  const Report concerned = reduce_to_subject(look.pass);
+  const std::string json = render_subject_json(*look.pass.subject, concerned, put_in_words(concerned.decisions),
+                                               look.configured, look.expose, kIndent);
+  return print(json + "\n", code);
+}
+
+}  // namespace defused

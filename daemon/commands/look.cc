@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/commands/look.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "daemon/configuration.h"
+#include "daemon/exit_codes.h"
+
+namespace defused {
+
+std::variant<Look, int> take_look(const char* command, const ScanOptions& options, Mode mode, const Wish& wish) {
+  const auto refuse = [](int code, const std::string& sentence) {
+    std::cerr << "defused: " << sentence << "\n";
+    return code;
+  };
+  if (geteuid() != 0) {
+    return refuse(kExitNotPermitted, std::string(command) +
+                                         " needs root: kernel stacks and the descriptors of other users' processes "
+                                         "are closed to others");
+  }
+  auto settings = load_settings(options.config);
+  if (!settings) return refuse(kExitUsage, settings.error().message);
+  Look look;
+  look.configured = settings->policy.mode;
+  look.expose = settings->expose_source;
+  // A look never acts, whatever the configuration says, and tells what is young as well.
+  settings->policy.mode = mode;
+  settings->detect.include_young = true;
+  settings->log.level = LogLevel::error;  // what is found stands in the text, not in a log
+  auto shot = probe_once(*settings, options.samples, options.every, wish);
+  if (!shot) return refuse(kExitFailure, shot.error().message);
+  if (!shot->trouble.empty()) std::cerr << "defused: " << shot->trouble << "\n";
+  if (!shot->pass) return kExitFailure;
+  look.pass = *std::move(shot->pass);
+  return look;
+}
+
+bool has_diagnosis(const Report& report) {
+  return std::find(report.blind.begin(), report.blind.end(), "processes") == report.blind.end();
+}
+
+int print(const std::string& text, int code) {
+  std::cout << text;
+  std::cout.flush();
+  return std::cout.good() ? code : kExitFailure;
+}
+
+}  // namespace defused

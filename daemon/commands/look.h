@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What scan, explain and connections have in common: root, a configuration, a one-shot prober that never acts.
+#pragma once
+
+#include <variant>
+
+#include "daemon/one_shot.h"
+#include "daemon/options.h"
+
+namespace defused {
+
+struct Look {
+  PassResult pass;
+  Mode configured = Mode::observe;  ///< what the operator set; the pass was made in another one
+  ExposeSource expose = ExposeSource::redacted;
+};
+
+/// One look at this host in `mode`, which must not be enforce; or the exit code after a sentence on standard error.
+std::variant<Look, int> take_look(const char* command, const ScanOptions& options, Mode mode, const Wish& wish);
+
+/// False: not even the processes could be listed, so the report says nothing of them.
+bool has_diagnosis(const Report& report);
+
+/// Prints `text`: the exit code is `code`, or 1 where it cannot be written.
+int print(const std::string& text, int code);
+
+}  // namespace defused
