@@ -15,7 +15,6 @@
 #include "daemon/remedy_world.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
-#include "detect/subject.h"
 #include "policy/decide.h"
 
 namespace defused {
@@ -343,10 +342,7 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.duration = clock_.now().boottime - begin.boottime;
   account(report);
   PassResult pass = make_result(std::move(report));
-  if (sources_.subject) {
-    pass.subject = find_subject(*sources_.subject, snapshot_, pass.report.findings, memory_.history);
-    around_subject_ = processes_around(*pass.subject, pass.report.findings);
-  }
+  if (sources_.subject) around_subject_ = tell_subject(*sources_.subject, snapshot_, pass);
   if (events_.publish) events_.publish(pass);
   act(pass);
   announce("idle", Nanoseconds(0));

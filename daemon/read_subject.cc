@@ -20,4 +20,9 @@ void read_subject(const ProcRoot& proc, const ReadLimits& limits, const Subject&
   add_asked(proc, limits, asked, snapshot);
 }
 
+std::set<pid_t> tell_subject(const Subject& subject, const Snapshot& snapshot, PassResult& pass) {
+  pass.subject = find_subject(subject, snapshot, pass.report.findings, pass.memory.history);
+  return processes_around(*pass.subject, pass.report.findings);
+}
+
 }  // namespace defused
