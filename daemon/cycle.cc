@@ -325,11 +325,7 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
   report.gap_processes = snapshot_.gap_processes;
-  if (snapshot_.surroundings) {
-    for (const auto& [what, processes] : snapshot_.surroundings->gap_processes) {
-      for (const NamedProcess& process : processes) add_gap_process(report.gap_processes, what, process);
-    }
-  }
+  if (snapshot_.surroundings) add_gap_processes(report.gap_processes, snapshot_.surroundings->gap_processes);
   for (const NamespaceFinding& finding : report.findings.namespaces) {
     if (finding.blocked_thread_count > finding.blocked_threads.size())
       add_gap(report.gaps, "threads", ErrorKind::unsupported);

@@ -47,6 +47,12 @@ inline void add_gap_process(GapProcesses& gaps, const std::pair<std::string, Err
   if (named.size() < kMaxGapProcesses) named.push_back(process);
 }
 
+inline void add_gap_processes(GapProcesses& gaps, const GapProcesses& more) {
+  for (const auto& [what, processes] : more) {
+    for (const NamedProcess& process : processes) add_gap_process(gaps, what, process);
+  }
+}
+
 /// The few fields of a `status` that the walk over all processes keeps, and the only file it reads.
 struct ProcessBrief {
   pid_t pid = 0;            ///< thread-group leader, host PID namespace
