@@ -21,10 +21,11 @@ ASKED = {"ns/pid", "stat", "stack", "wchan"}  # files that take exec_update_lock
 def stuck_in_execve(home, connection, count=1):
     """Processes that close a file of `connection`, which does not answer FLUSH, in execve."""
     connection.mute("flush")
-    before = connection.waiting()
     actors = [home.spawn() for _ in range(count)]
     for actor in actors:
         actor.open(connection.file())
+    before = connection.waiting()  # INIT, which waits at first, was answered: they could open files
+    for actor in actors:
         actor.hangs_readers = True
         actor.tell("exec")
     wait_until(lambda: connection.waiting() >= before + count, 10, "all to be in execve")

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real program on this kernel, where it may be loaded.
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -70,4 +77,52 @@ TEST_CASE("the iterator says where processes are, and where a thread is that wen
   REQUIRE(tid != 0);
   CHECK(there != own_mount_namespace("/proc/self"));
   CHECK(is_at(tid, there));
+}
+
+namespace {
+
+// A process whose first thread has ended, with a few others that share its table.
+[[noreturn]] void live_without_leader(int ready) {
+  for (int i = 0; i < 4; ++i) {
+    std::thread([] {
+      while (true) pause();
+    }).detach();
+  }
+  std::thread([ready] {
+    while (true) {
+      std::ifstream status("/proc/self/status");
+      const std::string text((std::istreambuf_iterator<char>(status)), {});
+      if (text.find("State:\tZ") != std::string::npos) break;
+      poll(nullptr, 0, 1);
+    }
+    if (write(ready, "r", 1) != 1) _exit(1);
+    while (true) pause();
+  }).detach();
+  syscall(SYS_exit, 0);  // this thread alone; pthread_exit would unwind the test
+  _exit(1);
+}
+
+}  // namespace
+
+TEST_CASE("the table behind a leader that ended is gone through, and once") {
+  const UniqueFd device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  auto reader = FileReader::load();
+  if (!device || !reader) {
+    WARN("not tried: " << (reader ? "there is no /dev/fuse" : reader.error().message));
+    return;
+  }
+  std::array<int, 2> ready{};
+  REQUIRE(pipe2(ready.data(), O_CLOEXEC) == 0);
+  const pid_t child = fork();
+  if (child == 0) live_without_leader(ready[1]);
+  pollfd said{ready[0], POLLIN, 0};
+  REQUIRE(poll(&said, 1, 10'000) == 1);
+  const auto files = (*reader)->read();
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(ready[0]);
+  close(ready[1]);
+  REQUIRE(files);
+  CHECK(std::count_if(files->begin(), files->end(),
+                      [&](const OpenFuseFile& file) { return file.process.pid == child && file.device; }) == 1);
 }
