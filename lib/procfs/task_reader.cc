@@ -227,19 +227,19 @@ std::optional<ProcessSample> SuspectReader::read_unchanged(const ProcessBrief& b
   ProcessSample sample = kept.sample;
   sample.brief = brief;
   sample.below_dying = below_dying;
-  for (ThreadSample& thread : sample.threads) {
+  for (ThreadSample& known : sample.threads) {
     ThreadSample now;
-    if (thread.id.tid == brief.pid) {
+    if (known.id.tid == brief.pid) {
       take_brief(brief, now);
     } else {
-      const std::string path = std::to_string(brief.pid) + "/task/" + std::to_string(thread.id.tid) + "/status";
+      const std::string path = std::to_string(brief.pid) + "/task/" + std::to_string(known.id.tid) + "/status";
       const auto text = read_text(proc_.files(), path);
       const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
       if (!status || out_of_time()) return std::nullopt;
       take_status(*status, now);
     }
-    if (!has_not_run(now, thread)) return std::nullopt;
-    keep(thread);
+    if (!has_not_run(now, known)) return std::nullopt;
+    keep(known);
   }
   return sample;
 }
