@@ -195,7 +195,9 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
 
 // For showing, the kernel's word is enough where it can be had; before acting /proc has to say the same.
 void Cycle::read_index(Snapshot& snapshot, Evidence evidence) {
-  if (evidence == Evidence::may_be_kept && !sources_.capture && read_index_by_kernel(snapshot)) return;
+  const bool for_showing = evidence == Evidence::may_be_kept && !sources_.capture;
+  if (for_showing && read_index_by_kernel(snapshot)) return;
+  if (for_showing) refresh_processes(proc_, snapshot);
   read_index_by_proc(snapshot);
 }
 

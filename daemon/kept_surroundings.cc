@@ -14,24 +14,44 @@ constexpr Nanoseconds kLongest = std::chrono::minutes(5);
 constexpr int kShareUnasked = 500;
 constexpr int kShareAsked = 50;
 
-bool is_there(const Snapshot& snapshot, pid_t pid) {
+const ProcessBrief* find(const Snapshot& snapshot, pid_t pid) {
   const auto found = std::lower_bound(snapshot.processes.begin(), snapshot.processes.end(), pid,
                                       [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
-  return found != snapshot.processes.end() && found->pid == pid;
+  return found != snapshot.processes.end() && found->pid == pid ? &*found : nullptr;
+}
+
+bool lives(const Snapshot& snapshot, pid_t pid) {
+  const ProcessBrief* process = find(snapshot, pid);
+  return process != nullptr && process->has_memory && !process->is_doomed();
+}
+
+template <typename Container, typename Predicate>
+bool erase_if(Container& container, Predicate predicate) {
+  const auto end = std::remove_if(container.begin(), container.end(), predicate);
+  const bool any = end != container.end();
+  container.erase(end, container.end());
+  return any;
 }
 
 }  // namespace
 
-// Who is gone may have been the server: what is said of it must not outlive it.
+// Who is gone, or is dying since, may have been the server, and may have handed its descriptors on: what is said of it
+// must not outlive it.
+bool KeptSurroundings::is_lost(const Snapshot& snapshot, pid_t holder) const {
+  return find(snapshot, holder) == nullptr || (living_.count(holder) > 0 && !lives(snapshot, holder));
+}
+
+bool KeptSurroundings::knows(const ConnectionSample& sample) const {
+  const auto known = connections_.find(sample.id);
+  return known != connections_.end() && may_be_same(known->second, sample.directory_inode);
+}
+
 bool KeptSurroundings::answers(const Snapshot& snapshot, const std::set<ThreadId>& standing) const {
   if (!std::includes(standing_.begin(), standing_.end(), standing.begin(), standing.end())) return false;
-  const bool all_known =
-      std::all_of(snapshot.connections.begin(), snapshot.connections.end(), [&](const ConnectionSample& sample) {
-        const auto known = connections_.find(sample.id);
-        return !sample.may_wait() || (known != connections_.end() && known->second == sample.directory_inode);
-      });
-  return all_known && std::all_of(kept_->holders.begin(), kept_->holders.end(),
-                                  [&](const DeviceHolder& holder) { return is_there(snapshot, holder.pid); });
+  return std::all_of(snapshot.connections.begin(), snapshot.connections.end(),
+                     [&](const ConnectionSample& sample) { return !sample.may_wait() || knows(sample); }) &&
+         std::none_of(kept_->holders.begin(), kept_->holders.end(),
+                      [&](const DeviceHolder& holder) { return is_lost(snapshot, holder.pid); });
 }
 
 bool KeptSurroundings::restore(Snapshot& snapshot, const std::set<ThreadId>& standing) const {
@@ -40,12 +60,15 @@ bool KeptSurroundings::restore(Snapshot& snapshot, const std::set<ThreadId>& sta
   if (age >= hold_for_ || (age >= least_ && !answers(snapshot, standing))) return false;
   Surroundings& around = snapshot.surroundings.emplace(*kept_);
   around.kept = true;
-  const auto gone = [&](const FileUser& user) { return !is_there(snapshot, user.id.pid); };
-  around.users.erase(std::remove_if(around.users.begin(), around.users.end(), gone), around.users.end());
-  const auto left = [&](const DeviceHolder& holder) { return !is_there(snapshot, holder.pid); };
-  const auto end = std::remove_if(around.holders.begin(), around.holders.end(), left);
-  if (end != around.holders.end()) around.holders_complete = false;  // it may have handed its descriptors on
-  around.holders.erase(end, around.holders.end());
+  for (const ConnectionSample& sample : snapshot.connections) {
+    if (!knows(sample)) around.later.insert(sample.id);
+  }
+  const auto gone = [&](pid_t pid) { return find(snapshot, pid) == nullptr; };
+  erase_if(around.users, [&](const FileUser& user) { return gone(user.id.pid); });
+  for (Viewer& viewer : around.viewers) erase_if(viewer.pids, gone);
+  if (erase_if(around.holders, [&](const DeviceHolder& holder) { return is_lost(snapshot, holder.pid); })) {
+    around.holders_complete = false;
+  }
   for (const auto& [what, count] : gaps_) snapshot.gaps[what] += count;
   return true;
 }
@@ -59,6 +82,10 @@ void KeptSurroundings::keep(const Snapshot& snapshot, const std::set<ThreadId>& 
   connections_.clear();
   for (const ConnectionSample& sample : snapshot.connections) connections_[sample.id] = sample.directory_inode;
   kept_ = snapshot.surroundings;
+  living_.clear();
+  for (const DeviceHolder& holder : kept_->holders) {
+    if (lives(snapshot, holder.pid)) living_.insert(holder.pid);
+  }
   taken_ = snapshot.taken.boottime;
   gaps_.clear();
   for (const auto& [what, count] : snapshot.gaps) {

@@ -15,9 +15,10 @@ namespace defused {
 class KeptSurroundings {
  public:
   /// Puts the kept index, and the gaps of its making, into `snapshot` and returns true where it still serves: its time
-  /// is not over, every thread of `standing` and every connection that waits was there when it was made, and so are all
-  /// its holders now. Users that are gone are left out. Where the last making cost much, it serves a while all the
-  /// same.
+  /// is not over, every thread of `standing` and every connection that waits was there when it was made, and its
+  /// holders live or die as they did. Who is gone is left out. Where the last making cost much it serves a while all
+  /// the same; of connections that came since nothing is known then, and where a holder is lost not whether there is
+  /// another one.
   bool restore(Snapshot& snapshot, const std::set<ThreadId>& standing) const;
 
   /// Keeps what was just read into `snapshot` for `standing`; `gaps_before` are the gaps from before that, `cost` the
@@ -25,10 +26,13 @@ class KeptSurroundings {
   void keep(const Snapshot& snapshot, const std::set<ThreadId>& standing, const Gaps& gaps_before, Nanoseconds cost);
 
  private:
+  [[nodiscard]] bool is_lost(const Snapshot& snapshot, pid_t holder) const;
+  [[nodiscard]] bool knows(const ConnectionSample& sample) const;
   [[nodiscard]] bool answers(const Snapshot& snapshot, const std::set<ThreadId>& standing) const;
 
   std::optional<Surroundings> kept_;
   std::set<ThreadId> standing_;
+  std::set<pid_t> living_;                             // the holders that lived
   std::map<ConnectionId, std::uint64_t> connections_;  // all that there were, with their directory inodes
   Gaps gaps_;
   Nanoseconds taken_{0};

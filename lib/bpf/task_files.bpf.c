@@ -89,6 +89,21 @@ struct bpf_iter__task_file {
 /* private_data of a /dev/fuse that is not mounted yet: NULL, or a small mark (FUSE_DEV_SYNC_INIT, 6.18). */
 #define SMALLEST_POINTER 4096
 
+#define CHUNK 512 /* descriptors that are fetched at once */
+
+/* Shared with the reader, which sets all but the records to 0 before it starts. */
+struct task_file_record records[TASK_FILES_MAX_RECORDS];
+unsigned int count;
+unsigned int cut; /* something was left out: too many records or too many descriptors */
+unsigned long long looked_at;
+
+/* Only one reader uses a loaded program. */
+static unsigned long files_of_chunk[CHUNK];
+static int last_tgid;
+static unsigned long last_table;
+static unsigned long last_device;
+static __u64 last_oldest;
+
 #define HASH_SIZE 256 /* FUSE_PQ_HASH_SIZE */
 #define LIST_LIMIT 64
 
@@ -106,6 +121,7 @@ static long look_at_request(__u32 index, void* context) {
   const struct fuse_req* request;
   __u64 unique;
   if (!search->at || search->at == search->head) return 1;
+  ++looked_at;
   request = (const void*)((unsigned long)search->at - bpf_core_field_offset(struct fuse_req, list));
   unique = BPF_CORE_READ(request, in.h.unique);
   if (unique && (!search->oldest || unique < search->oldest)) search->oldest = unique;
@@ -123,6 +139,7 @@ static __always_inline void look_at_list(struct search* search, unsigned long he
 
 static long look_at_bucket(__u32 index, void* context) {
   struct search* search = context;
+  ++looked_at;
   look_at_list(search, (unsigned long)search->processing + (unsigned long)index * 2 * sizeof(void*));
   return 0;
 }
@@ -136,19 +153,6 @@ static __always_inline __u64 oldest_request(struct fuse_dev* device) {
   look_at_list(&search, (unsigned long)fc + bpf_core_field_offset(struct fuse_conn, iq.pending));
   return search.oldest;
 }
-
-#define CHUNK 512 /* descriptors that are fetched at once */
-
-/* Shared with the reader, which sets all but the records to 0 before it starts. */
-struct task_file_record records[TASK_FILES_MAX_RECORDS];
-unsigned int count;
-unsigned int cut; /* something was left out: too many records or too many descriptors */
-unsigned long long looked_at;
-
-/* Only one reader uses a loaded program. */
-static unsigned long files_of_chunk[CHUNK];
-static int last_tgid;
-static unsigned long last_table;
 
 struct walk {
   struct task_file_record record; /* what is told of the process */
@@ -185,6 +189,10 @@ static long look_at_slot(__u32 index, void* context) {
   struct inode* inode;
   struct super_block* sb;
   if (index >= CHUNK) return 1;
+  if (looked_at >= TASK_FILES_MAX_FILES) {
+    cut = 1;
+    return 1;
+  }
   file = (const void*)files_of_chunk[index & (CHUNK - 1)];
   if (!file) return 0;
   ++looked_at;
@@ -197,7 +205,9 @@ static long look_at_slot(__u32 index, void* context) {
     walk->record.connection = 0;
     if ((unsigned long)device >= SMALLEST_POINTER) {
       walk->record.connection = BPF_CORE_READ(device, fc, dev);
-      walk->record.oldest_request = oldest_request(device);
+      if ((unsigned long)device != last_device) last_oldest = oldest_request(device); /* one may be held many times */
+      last_device = (unsigned long)device;
+      walk->record.oldest_request = last_oldest;
     }
     tell(&walk->record);
     return 0;
@@ -221,9 +231,12 @@ static long look_at_chunk(__u32 index, void* context) {
   }
   size = walk->max_fds - first;
   if (size > CHUNK) size = CHUNK;
+  looked_at += size / 16 + 1;
   if (bpf_probe_read_kernel(files_of_chunk, size * sizeof(void*),
-                            (const void*)(walk->slots + (unsigned long)first * sizeof(void*))))
-    return 0;
+                            (const void*)(walk->slots + (unsigned long)first * sizeof(void*)))) {
+    cut = 1; /* what was not seen is not "none" */
+    return 1;
+  }
   bpf_loop(size, look_at_slot, walk, 0);
   return 0;
 }
@@ -239,16 +252,19 @@ SEC("iter/task")
 int collect(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
   struct walk walk = {};
-  unsigned long table;
+  struct files_struct* files;
+  struct fdtable* table;
   if (!task) return 0;
-  table = (unsigned long)task->files;
-  if (!table || !is_new_table(task, table)) return 0;
+  files = task->files;
+  if (!files || !is_new_table(task, (unsigned long)files)) return 0;
   last_tgid = task->tgid;
-  last_table = table;
+  last_table = (unsigned long)files;
+  last_device = 0;
+  table = files->fdt;
   walk.record.tgid = task->tgid;
   walk.record.start_boottime = task->group_leader->start_boottime;
-  walk.max_fds = task->files->fdt->max_fds;
-  walk.slots = (unsigned long)task->files->fdt->fd;
+  walk.max_fds = table->max_fds;
+  walk.slots = (unsigned long)table->fd;
   walk.first = count;
   bpf_loop((walk.max_fds + CHUNK - 1) / CHUNK, look_at_chunk, &walk, 0);
   return 0;

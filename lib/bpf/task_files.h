@@ -2,10 +2,10 @@
 // What the task_file iterator writes, record after record: the wire form between kernel and reader.
 #pragma once
 
-#define TASK_FILE_DEVICE 1u              /* an open /dev/fuse; connection 0: not mounted yet */
-#define TASK_FILES_MAX_RECORDS 65536u    /* 2 MiB */
-#define TASK_FILES_MAX_FILES 16000000ull /* of all processes together: some seconds */
-#define TASK_FILE_ON_FUSE 2u             /* an open file whose superblock is FUSE */
+#define TASK_FILE_DEVICE 1u             /* an open /dev/fuse; connection 0: not mounted yet */
+#define TASK_FILES_MAX_RECORDS 65536u   /* 2 MiB */
+#define TASK_FILES_MAX_FILES 8000000ull /* with the requests that wait, of all together: about a second */
+#define TASK_FILE_ON_FUSE 2u            /* an open file whose superblock is FUSE */
 
 /* NOLINTNEXTLINE(readability-identifier-naming): shared with the BPF program, which is C */
 struct task_file_record {

@@ -241,13 +241,15 @@ int collect(struct bpf_iter__task* ctx) {
   unsigned long base;
   unsigned long bytes;
   unsigned int flags;
-  if (!task || !is_asleep(task)) return 0;
+  int asleep;
+  if (!task) return 0;
+  asleep = is_asleep(task);
   flags = task->flags;
   if (flags & PF_KTHREAD) return 0;
   /* A thread may exit, and an execve ends its siblings, in a process that lives on: only this says that all of it ends.
    */
   search.record.group_exit = (task->signal->flags & SIGNAL_GROUP_EXIT) != 0;
-  if (!search.record.group_exit && !(flags & PF_IO_WORKER) && !is_told_to_die(task)) return 0;
+  if (!search.record.group_exit && !(asleep && (flags & PF_IO_WORKER)) && !is_told_to_die(task)) return 0;
   base = (unsigned long)BPF_CORE_READ(task, stack);
   search.sp = BPF_CORE_READ(task, thread.sp);
   search.task = (unsigned long)task;
@@ -256,7 +258,8 @@ int collect(struct bpf_iter__task* ctx) {
   search.record.tid = task->pid;
   search.record.start_boottime = task->start_boottime;
   search.record.context_switches = task->nvcsw + task->nivcsw;
-  if (base && search.sp > base && search.sp < base + STACK_BYTES && search.sp % WORD == 0) {
+  if (!asleep) search.record.context_switches = TASK_WAITS_RUNS;
+  if (asleep && base && search.sp > base && search.sp < base + STACK_BYTES && search.sp % WORD == 0) {
     bytes = base + STACK_BYTES - search.sp;
     if (bytes <= STACK_BYTES && bpf_probe_read_kernel(words, bytes, (const void*)search.sp) == 0) {
       search.count = bytes / WORD;

@@ -3,6 +3,7 @@
 #pragma once
 
 #define TASK_WAITS_MAX_DEVICES 4
+#define TASK_WAITS_RUNS (~0ull) /* context switches of one that does not sleep: no other reading is equal to it */
 
 /* NOLINTNEXTLINE(readability-identifier-naming): shared with the BPF program, which is C */
 struct task_waits_record {

@@ -20,11 +20,11 @@ struct TaskWait {
   std::optional<ConnectionId> queued;
   std::vector<ConnectionId> on_stack;  ///< all that its kernel stack leads to, what is long over included
   bool on_stack_complete = true;       ///< false: there were more
-  std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary
+  std::uint64_t context_switches = 0;  ///< voluntary + nonvoluntary; of one that runs, a number that no status shows
   bool group_exit = false;  ///< its whole process was told to die; false: this thread, or a worker of io_uring
 };
 
-/// The processes that were told to die and have a sleeping thread.
+/// The processes that were told to die.
 std::set<pid_t> told_to_die(const std::vector<TaskWait>& waits);
 
 /// By process, each thread with its context switches.
@@ -39,7 +39,7 @@ class WaitReader {
   WaitReader& operator=(const WaitReader&) = delete;
   virtual ~WaitReader() = default;
 
-  /// Every sleeping thread that is exiting, dumping core, a worker of io_uring, has SIGKILL pending, or belongs to a
+  /// Every thread that is exiting, dumping core, a sleeping worker of io_uring, has SIGKILL pending, or belongs to a
   /// process that left by exit_group.
   virtual Result<std::vector<TaskWait>> read() = 0;
 };

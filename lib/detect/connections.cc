@@ -117,10 +117,14 @@ const std::vector<const Each*>& those_of(const std::map<ConnectionId, std::vecto
   return found == index.end() ? kNone : found->second;
 }
 
+bool knows_of(const Snapshot& snapshot, ConnectionId connection) {
+  return snapshot.surroundings && snapshot.surroundings->later.count(connection) == 0;
+}
+
 Answer who_could_answer(const Snapshot& snapshot, const ProcessTree& tree, const Index& index,
                         ConnectionId connection) {
   Answer answer;
-  if (!snapshot.surroundings) return answer;
+  if (!knows_of(snapshot, connection)) return answer;
   const Surroundings& around = *snapshot.surroundings;
   bool alive = false;
   for (const DeviceHolder* holder : those_of(index.holders, connection)) {
@@ -153,7 +157,7 @@ void add_name(std::vector<NamedProcess>& list, const ProcessTree& tree, pid_t pi
 
 void judge_harm(const Snapshot& snapshot, const ProcessTree& tree, const Index& index, ConnectionFinding& finding) {
   constexpr pid_t kHostInit = 1;
-  if (!snapshot.surroundings) return;
+  if (!knows_of(snapshot, finding.id)) return;
   const Surroundings& around = *snapshot.surroundings;
   std::uint32_t viewers = 0;
   for (const Viewer* viewer : those_of(index.viewers, finding.id)) {

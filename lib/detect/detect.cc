@@ -280,9 +280,12 @@ class Detector {
     std::optional<Nanoseconds> since;
     if (memory.silent_since > Nanoseconds(0)) since = std::max(memory.waiting_since, memory.silent_since);
     if (memory.oldest_request != 0) since = memory.oldest_since;
-    const Nanoseconds age = since ? snapshot_.taken.boottime - *since : Nanoseconds(0);
-    if (age <= Nanoseconds(0) || (age < settings_.stuck_after && !settings_.include_young)) return;
-    connection.stalled_since = snapshot_.taken.wall - age;
+    if (!since) return;
+    // The number is not read in each pass: it has stood until it was last read, no longer.
+    const Nanoseconds until = memory.oldest_request != 0 ? memory.oldest_read : snapshot_.taken.boottime;
+    const Nanoseconds stood = until - *since;
+    if (stood <= Nanoseconds(0) || (stood < settings_.stuck_after && !settings_.include_young)) return;
+    connection.stalled_since = snapshot_.taken.wall - (snapshot_.taken.boottime - *since);
   }
 
   void judge_stuck_exits(const ProcessSample& suspect, Findings& out) {

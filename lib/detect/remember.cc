@@ -73,12 +73,14 @@ std::map<ConnectionId, ConnectionMemory> remember_connections(const Snapshot& sn
       memory.waiting_since = known->second.waiting_since;
       memory.oldest_request = known->second.oldest_request;
       memory.oldest_since = known->second.oldest_since;
+      memory.oldest_read = known->second.oldest_read;
     }
     if (snapshot.oldest_requests) {
       const auto oldest = snapshot.oldest_requests->find(sample.id);
       const std::uint64_t number = oldest == snapshot.oldest_requests->end() ? 0 : oldest->second;
       if (number != memory.oldest_request) memory.oldest_since = snapshot.taken.boottime;
       memory.oldest_request = number;
+      memory.oldest_read = snapshot.taken.boottime;
     }
     memory.flusher_hung = hung_flushers.count(sample.id) > 0;
     after[sample.id] = memory;

@@ -77,8 +77,8 @@ auto members(Is<Report> auto& it) {
 auto members(Is<ThreadMemory> auto& it) { return std::tie(it.context_switches, it.unchanged_since, it.samples); }
 auto members(Is<NamespaceMemory> auto& it) { return std::tie(it.first_seen); }
 auto members(Is<ConnectionMemory> auto& it) {
-  return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since, it.silent_since,
-                  it.flusher_hung);
+  return std::tie(it.directory_inode, it.waiting, it.waiting_since, it.oldest_request, it.oldest_since, it.oldest_read,
+                  it.silent_since, it.flusher_hung);
 }
 auto members(Is<OpenConnection> auto& it) { return std::tie(it.id, it.directory_inode); }
 auto members(Is<OpenFilesMemory> auto& it) { return std::tie(it.connections, it.seen); }

@@ -36,6 +36,7 @@ struct ConnectionMemory {
   Nanoseconds waiting_since{0};          ///< boot time since which no sample was 0; meaningful while it may wait
   std::uint64_t oldest_request = 0;      ///< its number when that was last read; 0: not known
   Nanoseconds oldest_since{0};           ///< boot time since which it is the oldest one
+  Nanoseconds oldest_read{0};            ///< boot time of the last reading of that number
   Nanoseconds silent_since{0};  ///< boot time since which nobody was seen who could answer; 0: somebody, or not known
   bool flusher_hung = false;    ///< its flusher was in D
   [[nodiscard]] bool may_wait() const { return waiting != 0; }

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -208,6 +209,7 @@ struct Surroundings {
   std::vector<FileUser> users;
   std::vector<Viewer> viewers;
   bool kept = false;             ///< read in an earlier pass (daemon/kept_surroundings.h)
+  std::set<ConnectionId> later;  ///< connections that came since then: nothing is known of them
   bool exact = false;            ///< the kernel itself was asked (lib/bpf): holders and users are known, not inferred
   bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;

@@ -136,7 +136,7 @@ class Reading {
                      readers_.end());
     }
     for (Reader& reader : readers_) {
-      give_up(reader.at);
+      if (watch_.elapsed() - reader.since >= kPatience) give_up(reader.at);  // else it had no time to answer
       end(reader);
     }
     return finish();

@@ -100,6 +100,10 @@ std::optional<pid_t> read_owner(const ProcRoot& proc, pid_t tid);
 /// The PID namespaces of the living inits and of this process, by `ns/pid`, each bounded.
 void read_init_namespaces(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 
+/// Reads the status of all processes of `snapshot` again: some are of earlier passes where it was made by `changes`,
+/// and an index that rests on how many threads each has must not rest on those.
+void refresh_processes(const ProcRoot& proc, Snapshot& snapshot);
+
 /// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
 /// of all suspects, and remembers them.
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot);

@@ -177,6 +177,7 @@ void SuspectReader::read_open_mounts(const Beneath& directory, const std::string
   for (const std::string& name : *names) {
     if (out_of_time()) {
       add_gap(thread.gaps, "fdinfo", ErrorKind::timeout);
+      thread.all_read = false;
       break;
     }
     const auto text = read_text(directory, task + "fdinfo/" + name);
@@ -289,7 +290,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, Susp
     sample.threads_complete = false;
     return sample;
   }
-  if (kept != nullptr) {
+  if (kept != nullptr && (kept->sample.pid_namespace || brief.has_memory)) {
     sample.pid_namespace = kept->sample.pid_namespace;
     sample.cgroup_paths = kept->sample.cgroup_paths;
     const bool all_asked = kept->sample.threads.empty() || kept->sample.threads.front().all_read;

@@ -69,7 +69,8 @@ class Walk {
     const auto pid = static_cast<pid_t>(entry.number);
     while (known_ < memory_.processes.size() && memory_.processes[known_].pid < pid) ++known_;
     if (known_ == memory_.processes.size() || memory_.processes[known_].pid != pid) return std::nullopt;
-    if (entry.inode == 0 || memory_.beside[known_].inode != entry.inode) return std::nullopt;
+    constexpr std::uint64_t kNoInode = 1;  // where /proc could not make one (proc_fill_cache)
+    if (entry.inode <= kNoInode || memory_.beside[known_].inode != entry.inode) return std::nullopt;
     return known_;
   }
 
@@ -164,7 +165,9 @@ class Walk {
       bool any = false;
       for (std::size_t i = 0; i < snapshot_.processes.size(); ++i) {
         const ProcessBrief& process = snapshot_.processes[i];
-        if (fresh_[i] || !is_wanted(process) || stands(process.pid, beside_[i].inode)) continue;
+        // A parent may end without its child running.
+        const bool as_it_was = stands(process.pid, beside_[i].inode) && is_listed(process.ppid);
+        if (fresh_[i] || !is_wanted(process) || as_it_was) continue;
         any = true;
         fresh_[i] = true;
         if (auto brief = read_brief(process.pid)) {
@@ -173,17 +176,31 @@ class Walk {
           gone.push_back(i);
         }
       }
-      for (auto at = gone.rbegin(); at != gone.rend(); ++at) remove(*at);
+      remove(gone);
       if (!any) return;
       suspects_ = choose_suspects(snapshot_.processes);
     }
   }
 
-  void remove(std::size_t index) {
-    const auto at = static_cast<std::ptrdiff_t>(index);
-    snapshot_.processes.erase(snapshot_.processes.begin() + at);
-    beside_.erase(beside_.begin() + at);
-    fresh_.erase(fresh_.begin() + at);
+  // `gone` in ascending order.
+  void remove(const std::vector<std::size_t>& gone) {
+    std::size_t to = 0;
+    auto next = gone.begin();
+    for (std::size_t from = 0; from < snapshot_.processes.size(); ++from) {
+      if (next != gone.end() && *next == from) {
+        ++next;
+        continue;
+      }
+      if (to != from) {
+        snapshot_.processes[to] = std::move(snapshot_.processes[from]);
+        beside_[to] = std::move(beside_[from]);
+        fresh_[to] = fresh_[from];
+      }
+      ++to;
+    }
+    snapshot_.processes.resize(to);
+    beside_.resize(to);
+    fresh_.resize(to);
   }
 
   // While they live: cgroup v1 shows "/" for a task that exits.
@@ -331,6 +348,20 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
   const auto stacks_are = [&](ErrorKind kind) { return snapshot.gaps.count({"stack", kind}) > 0; };
   if (stacks_are(ErrorKind::denied) || stacks_are(ErrorKind::unsupported)) snapshot.blind.emplace_back("stack");
   remember(snapshot, memory);
+}
+
+void refresh_processes(const ProcRoot& proc, Snapshot& snapshot) {
+  for (ProcessBrief& process : snapshot.processes) {
+    const auto file = proc.files().read_file(std::to_string(process.pid) + "/status", kMaxSmallFile);
+    const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
+    if (!status) {
+      if (status.error().kind != ErrorKind::gone) add_gap(snapshot.gaps, "status", status.error().kind);
+      continue;
+    }
+    const bool told_to_die = process.told_to_die;
+    process = make_brief(*status);
+    process.told_to_die = told_to_die;
+  }
 }
 
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot) {

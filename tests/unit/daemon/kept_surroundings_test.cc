@@ -18,6 +18,7 @@ Snapshot snapshot_at(Nanoseconds now) {
   for (const pid_t pid : {1, 70, 80, 101}) {
     ProcessBrief brief;
     brief.pid = pid;
+    brief.has_memory = true;
     snapshot.processes.push_back(brief);
   }
   ConnectionSample wedged;
@@ -35,6 +36,7 @@ Snapshot read_at(Nanoseconds now) {
   holder.pid = 70;
   around.holders = {holder};
   around.users = {{ProcessId{80, 3}, {66}, {}}};
+  around.viewers = {Viewer{{80, 101}, {}}};
   add_gap(snapshot.gaps, "fdinfo", ErrorKind::denied);
   return snapshot;
 }
@@ -109,12 +111,42 @@ TEST_CASE("a connection that it does not know asks for another one once requests
   CHECK_FALSE(kept.restore(snapshot, kStanding));
 }
 
+TEST_CASE("of a connection that came since nothing is known, also of one that has the number of another") {
+  const KeptSurroundings kept = kept_at(100s);
+  Snapshot snapshot = snapshot_at(101s);
+  REQUIRE(kept.restore(snapshot, kStanding));
+  CHECK(snapshot.surroundings->later.empty());
+  snapshot.connections[0].waiting = 0;
+  snapshot.connections[0].directory_inode = 9;
+  ConnectionSample other;
+  other.id = kOther;
+  other.waiting = 0;
+  snapshot.connections.push_back(other);
+  REQUIRE(kept.restore(snapshot, kStanding));
+  CHECK(snapshot.surroundings->later == std::set<ConnectionId>{kWedged, kOther});
+}
+
+TEST_CASE("a holder that began to die may have handed its descriptors on") {
+  const KeptSurroundings kept = kept_at(100s);
+  Snapshot snapshot = snapshot_at(101s);
+  ProcessBrief& holder = snapshot.processes[1];
+  REQUIRE(holder.pid == 70);
+  SECTION("a zombie") {
+    holder.state = 'Z';
+    holder.has_memory = false;
+  }
+  SECTION("killed") { holder.killed = true; }
+  CHECK_FALSE(kept.restore(snapshot, kStanding));
+}
+
 TEST_CASE("a user that is gone is left out; a holder that is gone asks for another one") {
   const KeptSurroundings kept = kept_at(100s);
   Snapshot snapshot = snapshot_at(101s);
   remove(snapshot, 80);
   REQUIRE(kept.restore(snapshot, kStanding));
   CHECK(snapshot.surroundings->users.empty());
+  REQUIRE(snapshot.surroundings->viewers.size() == 1);  // its mounts still are
+  CHECK(snapshot.surroundings->viewers[0].pids == std::vector<pid_t>{101});
   remove(snapshot, 70);
   CHECK_FALSE(kept.restore(snapshot, kStanding));
 }

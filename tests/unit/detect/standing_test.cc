@@ -32,3 +32,37 @@ TEST_CASE("an index is made for a thread that has not moved since the last sampl
     CHECK(needs_surroundings(snapshot, before));
   }
 }
+
+TEST_CASE("of a connection that came after a kept index nothing is known") {
+  const auto keep = [](Snapshot& s) { s.surroundings->later = {kWedged}; };
+  const Findings findings = judge(keep);
+  REQUIRE(findings.namespaces.size() == 1);
+  CHECK(findings.namespaces[0].verdict == Verdict::undetermined);
+  for (const ConnectionFinding& connection : findings.connections) {
+    if (connection.id != kWedged) continue;
+    CHECK(connection.server_state == ServerState::unknown);
+    CHECK_FALSE(connection.outside_users);
+    CHECK_FALSE(connection.outside_viewers);
+    CHECK_FALSE(connection.orphaned);
+  }
+}
+
+TEST_CASE("a request has not stood for longer than its number was read") {
+  Snapshot snapshot = deadlock();
+  const auto look = [&](Nanoseconds after, const History& before, bool read) {
+    snapshot.taken.boottime += after;
+    snapshot.taken.wall += after;
+    snapshot.oldest_requests.reset();
+    if (read) snapshot.oldest_requests = {{kWedged, 7}};
+    return detect(snapshot, before, {});
+  };
+  const auto is_stalled = [](const Detection& detection) {
+    return std::any_of(detection.findings.connections.begin(), detection.findings.connections.end(),
+                       [](const ConnectionFinding& it) { return it.id == kWedged && it.stalled_since; });
+  };
+  snapshot.surroundings->holders = {holder(1, {kWedged})};  // somebody alive could answer
+  const Detection first = look(std::chrono::seconds(5), {}, true);
+  const Detection unread = look(std::chrono::seconds(60), first.history, false);
+  CHECK_FALSE(is_stalled(unread));
+  CHECK(is_stalled(look(std::chrono::seconds(5), unread.history, true)));
+}
