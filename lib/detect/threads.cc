@@ -109,7 +109,6 @@ ThreadJudge::ThreadJudge(const Snapshot& snapshot, const History& before,
                          const std::vector<ConnectionFinding>& connections)
     : snapshot_(snapshot),
       before_(before),
-      connections_(connections),
       out_of_sight_(find_out_of_sight(snapshot, mounts)),
       hung_flushers_(find_hung_flushers(snapshot.processes)),
       any_virtiofs_(has_any_virtiofs(snapshot)) {

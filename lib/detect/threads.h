@@ -61,7 +61,6 @@ class ThreadJudge {
 
   const Snapshot& snapshot_;
   const History& before_;
-  const std::vector<ConnectionFinding>& connections_;
   std::map<ConnectionId, const ConnectionFinding*> finding_of_;
   std::set<ConnectionId> waiting_in_both_;  ///< may have had requests waiting in this sample and in the last one
   std::map<int, ConnectionId> connection_of_mount_;

@@ -97,7 +97,7 @@ Texts error_of(const Result<Value>& parsed) {
 }
 
 const std::vector<Parser>& parsers() {
-  static const std::string hex(64, 'a');
+  static const std::string kHex(64, 'a');
   static const std::vector<Parser> kParsers = {
       {"status: Name", texts_of_status},
       {"stat: comm", texts_of_stat},
@@ -108,7 +108,7 @@ const std::vector<Parser>& parsers() {
       {"mountinfo: escapes",
        [](auto name) { return texts_of_mounts("66 43 0:40 / /" + octal(name) + " rw - fuse s rw\n"); }},
       {"mountinfo: container hint",
-       [](auto name) { return texts_of_mounts("66 43 0:40 /docker/" + hex + octal(name) + " /m rw - ext4 s rw\n"); }},
+       [](auto name) { return texts_of_mounts("66 43 0:40 /docker/" + kHex + octal(name) + " /m rw - ext4 s rw\n"); }},
       {"mountinfo: a broken line", [](auto name) { return texts_of_mounts(name + " - \n"); }},
       {"cgroup: path", [](auto name) { return parse_cgroup("0::/docker/" + name + "\n5:cpu:/" + name + "\n"); }, 4096},
       {"stack: symbol", [](auto name) { return parse_stack("[<0>] " + name + "+0x1/0x2\n"); }},
