@@ -39,8 +39,6 @@ pid_t fork_sleeper() {
   while (true) pause();
 }
 
-UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
-
 std::uint64_t inode_of(const UniqueFd& pidfd) {
   struct stat status {};
   REQUIRE(fstat(pidfd.get(), &status) == 0);
@@ -107,7 +105,7 @@ Result<Child> fork_child(Behaviour behaviour) {
   Child child;
   child.id = {pid, 1};
   child.channel = std::move(channel->first);
-  child.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  child.pidfd = open_pidfd(pid);
   return child;
 }
 

@@ -189,6 +189,16 @@ TEST_CASE("of a process that hangs no other file is asked, and the others do not
   CHECK(waitpid(-1, nullptr, WNOHANG) == -1);
 }
 
+TEST_CASE("where only one may be waited for, the others come after it") {
+  const Tree tree;
+  const auto root = Beneath::open_root(tree.path);
+  REQUIRE(root);
+  const auto reads = read_bounded(*root, {{"hangs", false}, {"good", false}}, milliseconds(100), milliseconds(2000), 1);
+  REQUIRE(reads.results.size() == 2);
+  CHECK(reads.results[0].error().kind == ErrorKind::timeout);
+  CHECK(reads.results[1].value() == "text");
+}
+
 TEST_CASE("the total is a bound for all of them") {
   const Tree tree;
   const auto root = Beneath::open_root(tree.path);
