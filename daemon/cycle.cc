@@ -178,11 +178,11 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
   const bool asked = sources_.whole_index || sources_.subject;
-  if (!needs_surroundings(snapshot, memory_.history) && !stalled && !asked) {
+  const std::set<ThreadId> standing = standing_threads(snapshot, memory_.history);
+  if (!needs_surroundings(snapshot, standing) && !stalled && !asked) {
     if (files_due) read_for_history(snapshot);
     return;
   }
-  const std::set<ThreadId> standing = standing_threads(snapshot, memory_.history);
   if (evidence == Evidence::may_be_kept && kept_.restore(snapshot, standing)) {
     if (files_due) read_open_files(snapshot, false);
     return;

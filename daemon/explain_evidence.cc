@@ -250,6 +250,12 @@ std::vector<const ConnectionFinding*> connections_of(const std::vector<Connectio
   return out;
 }
 
+std::vector<const ConnectionFinding*> candidates_of(const std::vector<BlockedThread>& threads, const Report& report) {
+  std::vector<ConnectionId> ids;
+  for (const BlockedThread& thread : threads) ids.insert(ids.end(), thread.candidates.begin(), thread.candidates.end());
+  return connections_of(ids, report);
+}
+
 bool waits_for_something(const BlockedThread& thread) {
   const bool named = thread.wait_class != WaitClass::other && thread.wait_class != WaitClass::unknown;
   return thread.samples >= 2 && (named || thread.state == 'D' || thread.state == 'T' || thread.state == 't');

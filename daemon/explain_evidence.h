@@ -28,6 +28,9 @@ void add_connection_evidence(TextPage& page, const ConnectionFinding& connection
 /// The connections of these ids, as far as the report has them.
 std::vector<const ConnectionFinding*> connections_of(const std::vector<ConnectionId>& ids, const Report& report);
 
+/// The connections that any of these threads may wait for.
+std::vector<const ConnectionFinding*> candidates_of(const std::vector<BlockedThread>& threads, const Report& report);
+
 /// Whether something is to be told of a thread that nobody told to die.
 bool waits_for_something(const BlockedThread& thread);
 

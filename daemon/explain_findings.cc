@@ -36,7 +36,6 @@ std::string verdict_in_words(Verdict verdict, Evidence evidence) {
 }
 
 std::string state_in_words(const NamespaceFinding& finding) {
-  const std::string init = "/proc/" + std::to_string(finding.init.pid);
   switch (finding.state) {
     case DyingState::reaping:
       return "Its init is dead but for one thing: it waits until every process in it is dead too.";
@@ -81,9 +80,7 @@ void add_unknown(TextPage& page, const NamespaceFinding* finding, const std::vec
     if (!is_fuse(thread.wait_class) || thread.connection || ++unknown > kMaxThreadsTold) continue;
     item("Which connection thread " + std::to_string(thread.id.tid) + " waits for.");
   }
-  std::vector<ConnectionId> ids;
-  for (const BlockedThread& thread : threads) ids.insert(ids.end(), thread.candidates.begin(), thread.candidates.end());
-  auto connections = connections_of(ids, input.pass.report);
+  auto connections = candidates_of(threads, input.pass.report);
   if (connections.size() > kMaxConnectionsTold) connections.resize(kMaxConnectionsTold);
   for (const ConnectionFinding* connection : connections) {
     const std::string id = "connection " + number(connection->id);
@@ -151,9 +148,7 @@ void add_threads(TextPage& page, const std::vector<BlockedThread>& threads, std:
 }
 
 void add_connections(TextPage& page, const std::vector<BlockedThread>& threads, const ExplainInput& input) {
-  std::vector<ConnectionId> ids;
-  for (const BlockedThread& thread : threads) ids.insert(ids.end(), thread.candidates.begin(), thread.candidates.end());
-  const auto connections = connections_of(ids, input.pass.report);
+  const auto connections = candidates_of(threads, input.pass.report);
   for (std::size_t i = 0; i < std::min(kMaxConnectionsTold, connections.size()); ++i) {
     page.heading("Connection " + number(connections[i]->id));
     add_connection_evidence(page, *connections[i], input);

@@ -150,10 +150,8 @@ Report reduce_to_subject(const PassResult& pass) {
   const bool one = pass.subject && pass.subject->readings.size() == 1;
   const SubjectReading reading = one ? pass.subject->readings.front() : SubjectReading{};
   const auto keep = [](auto& list, const auto& wanted, auto id_of) {
-    list.erase(std::remove_if(
-                   list.begin(), list.end(),
-                   [&](const auto& it) { return std::find(wanted.begin(), wanted.end(), id_of(it)) == wanted.end(); }),
-               list.end());
+    std::erase_if(list,
+                  [&](const auto& it) { return std::find(wanted.begin(), wanted.end(), id_of(it)) == wanted.end(); });
   };
   keep(report.findings.namespaces, reading.pid_namespaces, [](const NamespaceFinding& it) { return it.id; });
   keep(report.decisions, reading.pid_namespaces, [](const Decision& it) { return it.pid_namespace; });

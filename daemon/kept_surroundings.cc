@@ -14,23 +14,11 @@ constexpr Nanoseconds kLongest = std::chrono::minutes(5);
 constexpr int kShareUnasked = 500;
 constexpr int kShareAsked = 50;
 
-const ProcessBrief* find(const Snapshot& snapshot, pid_t pid) {
-  const auto found = std::lower_bound(snapshot.processes.begin(), snapshot.processes.end(), pid,
-                                      [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
-  return found != snapshot.processes.end() && found->pid == pid ? &*found : nullptr;
-}
+const ProcessBrief* find(const Snapshot& snapshot, pid_t pid) { return find_process(snapshot.processes, pid); }
 
 bool lives(const Snapshot& snapshot, pid_t pid) {
   const ProcessBrief* process = find(snapshot, pid);
   return process != nullptr && process->has_memory && !process->is_doomed();
-}
-
-template <typename Container, typename Predicate>
-bool erase_if(Container& container, Predicate predicate) {
-  const auto end = std::remove_if(container.begin(), container.end(), predicate);
-  const bool any = end != container.end();
-  container.erase(end, container.end());
-  return any;
 }
 
 }  // namespace
@@ -64,12 +52,13 @@ bool KeptSurroundings::restore(Snapshot& snapshot, const std::set<ThreadId>& sta
     if (!knows(sample)) around.later.insert(sample.id);
   }
   const auto gone = [&](pid_t pid) { return find(snapshot, pid) == nullptr; };
-  erase_if(around.users, [&](const FileUser& user) { return gone(user.id.pid); });
-  for (Viewer& viewer : around.viewers) erase_if(viewer.pids, gone);
-  if (erase_if(around.holders, [&](const DeviceHolder& holder) { return is_lost(snapshot, holder.pid); })) {
+  std::erase_if(around.users, [&](const FileUser& user) { return gone(user.id.pid); });
+  for (Viewer& viewer : around.viewers) std::erase_if(viewer.pids, gone);
+  const auto is_lost_holder = [&](const DeviceHolder& holder) { return is_lost(snapshot, holder.pid); };
+  if (std::erase_if(around.holders, is_lost_holder) > 0) {
     around.holders_complete = false;
   }
-  for (const auto& [what, count] : gaps_) snapshot.gaps[what] += count;
+  add_gaps(snapshot.gaps, gaps_);
   return true;
 }
 

@@ -2,7 +2,6 @@
 #include "daemon/lost_processes.h"
 
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,8 +10,6 @@
 namespace defused {
 
 namespace {
-
-UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
 
 std::uint64_t inode_of(const UniqueFd& descriptor) {
   struct stat status {};
@@ -97,24 +94,18 @@ void LostProcesses::add_reader(ProcessId id, UniqueFd pidfd) {
 
 void LostProcesses::forget(const ProcessId& id) {
   const auto is_it = [&](const Lost& lost) { return lost.child.id == id && !lost.is_proven; };
-  const auto first = std::remove_if(lost_.begin(), lost_.end(), is_it);
-  if (first == lost_.end()) return;
-  lost_.erase(first, lost_.end());
-  write_record();
+  if (std::erase_if(lost_, is_it) > 0) write_record();
 }
 
 std::size_t LostProcesses::bury() {
-  const std::size_t before = lost_.size();
-  lost_.erase(std::remove_if(lost_.begin(), lost_.end(), has_ended), lost_.end());
-  if (lost_.size() != before) write_record();
-  return before - lost_.size();
+  const std::size_t ended = std::erase_if(lost_, has_ended);
+  if (ended > 0) write_record();
+  return ended;
 }
 
 void LostProcesses::look_again() {
-  const std::size_t before = lost_.size();
   const auto is_gone = [](Lost& lost) { return !lost.child.pidfd && !look_up(lost); };
-  lost_.erase(std::remove_if(lost_.begin(), lost_.end(), is_gone), lost_.end());
-  if (lost_.size() != before) write_record();
+  if (std::erase_if(lost_, is_gone) > 0) write_record();
 }
 
 std::vector<ProcessId> LostProcesses::unproven() const {

@@ -2,7 +2,6 @@
 #include "daemon/prober.h"
 
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,18 +15,17 @@
 #include "daemon/exit_codes.h"
 #include "daemon/log.h"
 #include "daemon/process_usage.h"
+#include "daemon/spawn.h"
 #include "model/codec.h"
-#include "procfs/parse.h"
+#include "procfs/read_parsed.h"
 
 namespace defused {
 
 namespace {
 
 bool is_there(const ProcRoot& proc, const ProcessId& id) {
-  const auto file = proc.files().read_file(std::to_string(id.pid) + "/stat", 65'536);
-  if (!file) return file.error().kind != ErrorKind::gone;
-  const auto stat = parse_stat(file->text);
-  return !stat || stat->start_ticks == id.start_ticks;
+  const auto stat = read_stat(proc.files(), std::to_string(id.pid) + "/");
+  return stat ? stat->start_ticks == id.start_ticks : stat.error().kind != ErrorKind::gone;
 }
 
 class Prober {
@@ -117,10 +115,8 @@ class Prober {
 
   void tell_left_behind(pid_t reader) {
     const auto proc = ProcRoot::open();
-    const auto file = proc ? proc->files().read_file(std::to_string(reader) + "/stat", 65'536)
-                           : Result<FileText>(Failure(proc.error()));
-    const auto stat = file ? parse_stat(file->text) : Result<StatFields>(Failure(file.error()));
-    const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, reader, 0)));
+    const auto stat = proc ? read_stat(proc->files(), std::to_string(reader) + "/") : Failure(proc.error());
+    const UniqueFd pidfd = open_pidfd(reader);
     Message message;
     message.type = MessageType::left_behind;
     message.process = {reader, stat ? stat->start_ticks : 0};

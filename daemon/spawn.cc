@@ -89,7 +89,7 @@ Result<Child> spawn_self(int self, const std::vector<std::string>& arguments) {
   child.id.pid = pid;
   child.id.start_ticks = read_start_ticks(pid);
   child.channel = std::move(channel->first);
-  child.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  child.pidfd = open_pidfd(pid);
   if (!child.pidfd) {
     const int error = errno;
     kill(pid, SIGKILL);
@@ -110,6 +110,8 @@ void forward_log(const Child& child) {
     done += written;
   }
 }
+
+UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
 
 Result<void> kill_child(const Child& child) {
   if (syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0) < 0 && errno != ESRCH) {

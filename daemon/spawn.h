@@ -37,6 +37,9 @@ Result<Child> spawn_self(int self, const std::vector<std::string>& arguments);
 /// Writes to our standard error what the child has written to its own, at most 64 KiB. Does not wait for the child.
 void forward_log(const Child& child);
 
+/// Invalid, with errno, where there is no such process.
+UniqueFd open_pidfd(pid_t pid);
+
 /// SIGKILL through the pidfd. An error means that it may go on.
 Result<void> kill_child(const Child& child);
 

@@ -2,9 +2,14 @@
 // The subcommands: each takes its options, prints, and returns the exit code of the process (daemon/exit_codes.h).
 #pragma once
 
+#include <string>
+
 #include "daemon/options.h"
 
 namespace defused {
+
+/// Prints "defused: SENTENCE" on standard error and gives `code` back.
+int refuse(int code, const std::string& sentence);
 
 int run_command(const RunOptions& options);
 int scan_command(const ScanOptions& options);

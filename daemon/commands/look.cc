@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <iostream>
 
+#include "daemon/commands/commands.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
 
 namespace defused {
 
 std::variant<Look, int> take_look(const char* command, const ScanOptions& options, Mode mode, const Wish& wish) {
-  const auto refuse = [](int code, const std::string& sentence) {
-    std::cerr << "defused: " << sentence << "\n";
-    return code;
-  };
   if (geteuid() != 0) {
     return refuse(kExitNotPermitted, std::string(command) +
                                          " needs root: kernel stacks and the descriptors of other users' processes "
@@ -36,6 +33,11 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
   if (!shot->pass) return kExitFailure;
   look.pass = *std::move(shot->pass);
   return look;
+}
+
+int refuse(int code, const std::string& sentence) {
+  std::cerr << "defused: " << sentence << "\n";
+  return code;
 }
 
 bool has_diagnosis(const Report& report) {

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <iostream>
 
 #include "daemon/commands/commands.h"
 #include "daemon/configuration.h"
@@ -19,11 +18,6 @@
 namespace defused {
 
 namespace {
-
-int refuse(int code, const std::string& sentence) {
-  std::cerr << "defused: " << sentence << "\n";
-  return code;
-}
 
 Result<Settings> load(const RunOptions& options) {
   auto settings = load_settings(options.config);

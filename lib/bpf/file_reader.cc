@@ -15,13 +15,11 @@ namespace defused {
 
 namespace {
 
-struct Unload {
-  void operator()(task_files_bpf* program) const { task_files_bpf__destroy(program); }
-};
+using Program = std::unique_ptr<task_files_bpf, Unload<task_files_bpf__destroy>>;
 
 class IteratorReader final : public FileReader {
  public:
-  explicit IteratorReader(std::unique_ptr<task_files_bpf, Unload> program) : program_(std::move(program)) {}
+  explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<OpenFuseFile>> read() override {
     const UniqueFd mark(open("/dev/fuse", O_RDWR | O_CLOEXEC));
@@ -57,17 +55,11 @@ class IteratorReader final : public FileReader {
 
   Result<Records> read_holders() { return iterate<task_file_record>(program_->links.collect_holders); }
 
-  std::unique_ptr<task_files_bpf, Unload> program_;
+  Program program_;
 };
 
-int say_nothing(libbpf_print_level /*level*/, const char* /*format*/, va_list /*arguments*/) { return 0; }
-
-}  // namespace
-
-namespace {
-
 Result<std::unique_ptr<FileReader>> load_program(FileReader::Detail detail) {
-  std::unique_ptr<task_files_bpf, Unload> program(task_files_bpf__open());
+  Program program(task_files_bpf__open());
   if (!program) return fail_errno(errno, "bpf: opening the program");
   const bool full = detail == FileReader::Detail::oldest_request;
   bpf_program__set_autoload(full ? program->progs.collect_holders : program->progs.collect, false);
@@ -83,7 +75,7 @@ Result<std::unique_ptr<FileReader>> load_program(FileReader::Detail detail) {
 }  // namespace
 
 Result<std::unique_ptr<FileReader>> FileReader::load(Detail most) {
-  libbpf_set_print(say_nothing);  // libraries do not log; the error says why
+  silence_libbpf();
   if (most == Detail::oldest_request) {
     if (auto full = load_program(most)) return full;
   }

@@ -8,6 +8,9 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/clock.h"
@@ -15,6 +18,33 @@
 #include "base/unique_fd.h"
 
 namespace defused {
+
+/// For a unique_ptr to a skeleton.
+template <auto kDestroy>
+struct Unload {
+  template <typename Skeleton>
+  void operator()(Skeleton* program) const {
+    kDestroy(program);
+  }
+};
+
+/// Libraries do not log; the error says why.
+inline void silence_libbpf() {
+  libbpf_set_print([](libbpf_print_level, const char*, va_list) { return 0; });
+}
+
+/// Loads and attaches a skeleton of one iterator; `what` is for the error: "the program that ..".
+template <auto kOpenAndLoad, auto kAttach, auto kDestroy>
+auto load_iterator(const std::string& what) {
+  silence_libbpf();
+  using Program = std::unique_ptr<std::remove_pointer_t<decltype(kOpenAndLoad())>, Unload<kDestroy>>;
+  Program program(kOpenAndLoad());
+  if (!program) return Result<Program>(fail_errno(errno, "bpf: loading " + what));
+  if (const int error = kAttach(program.get()); error < 0) {
+    return Result<Program>(fail_errno(-error, "bpf: attaching " + what));
+  }
+  return Result<Program>(std::move(program));
+}
 
 /// As stat shows a start time: USER_HZ is 100 wherever BPF is (fs/proc/array.c, nsec_to_clock_t).
 inline constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;

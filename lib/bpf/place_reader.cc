@@ -14,13 +14,11 @@ namespace defused {
 
 namespace {
 
-struct Unload {
-  void operator()(task_places_bpf* program) const { task_places_bpf__destroy(program); }
-};
+using Program = std::unique_ptr<task_places_bpf, Unload<task_places_bpf__destroy>>;
 
 class IteratorReader final : public PlaceReader {
  public:
-  explicit IteratorReader(std::unique_ptr<task_places_bpf, Unload> program) : program_(std::move(program)) {}
+  explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<ThreadPlace>> read() override {
     struct stat own {};
@@ -40,21 +38,16 @@ class IteratorReader final : public PlaceReader {
   }
 
  private:
-  std::unique_ptr<task_places_bpf, Unload> program_;
+  Program program_;
 };
-
-int say_nothing(libbpf_print_level /*level*/, const char* /*format*/, va_list /*arguments*/) { return 0; }
 
 }  // namespace
 
 Result<std::unique_ptr<PlaceReader>> PlaceReader::load() {
-  libbpf_set_print(say_nothing);  // libraries do not log; the error says why
-  std::unique_ptr<task_places_bpf, Unload> program(task_places_bpf__open_and_load());
-  if (!program) return fail_errno(errno, "bpf: loading the program that reads mount namespaces");
-  if (const int error = task_places_bpf__attach(program.get()); error < 0) {
-    return fail_errno(-error, "bpf: attaching the iterator over tasks");
-  }
-  return std::unique_ptr<PlaceReader>(std::make_unique<IteratorReader>(std::move(program)));
+  auto program = load_iterator<task_places_bpf__open_and_load, task_places_bpf__attach, task_places_bpf__destroy>(
+      "the program that reads mount namespaces");
+  if (!program) return Failure(program.error());
+  return std::unique_ptr<PlaceReader>(std::make_unique<IteratorReader>(*std::move(program)));
 }
 
 }  // namespace defused

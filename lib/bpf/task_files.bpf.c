@@ -158,7 +158,6 @@ struct walk {
   struct task_file_record record; /* what is told of the process */
   unsigned long slots;
   unsigned int max_fds;
-  unsigned int chunk;
   unsigned int first; /* its first record */
 };
 

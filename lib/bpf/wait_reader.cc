@@ -11,9 +11,7 @@ namespace defused {
 
 namespace {
 
-struct Unload {
-  void operator()(task_waits_bpf* program) const { task_waits_bpf__destroy(program); }
-};
+using Program = std::unique_ptr<task_waits_bpf, Unload<task_waits_bpf__destroy>>;
 
 TaskWait from_record(const task_waits_record& record) {
   TaskWait wait;
@@ -30,7 +28,7 @@ TaskWait from_record(const task_waits_record& record) {
 
 class IteratorReader final : public WaitReader {
  public:
-  explicit IteratorReader(std::unique_ptr<task_waits_bpf, Unload> program) : program_(std::move(program)) {}
+  explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<TaskWait>> read() override {
     const auto records = iterate<task_waits_record>(program_->links.collect);
@@ -42,21 +40,16 @@ class IteratorReader final : public WaitReader {
   }
 
  private:
-  std::unique_ptr<task_waits_bpf, Unload> program_;
+  Program program_;
 };
-
-int say_nothing(libbpf_print_level /*level*/, const char* /*format*/, va_list /*arguments*/) { return 0; }
 
 }  // namespace
 
 Result<std::unique_ptr<WaitReader>> WaitReader::load() {
-  libbpf_set_print(say_nothing);  // libraries do not log; the error says why
-  std::unique_ptr<task_waits_bpf, Unload> program(task_waits_bpf__open_and_load());
-  if (!program) return fail_errno(errno, "bpf: loading the program that reads kernel stacks");
-  if (const int error = task_waits_bpf__attach(program.get()); error < 0) {
-    return fail_errno(-error, "bpf: attaching the iterator over tasks");
-  }
-  return std::unique_ptr<WaitReader>(std::make_unique<IteratorReader>(std::move(program)));
+  auto program = load_iterator<task_waits_bpf__open_and_load, task_waits_bpf__attach, task_waits_bpf__destroy>(
+      "the program that reads kernel stacks");
+  if (!program) return Failure(program.error());
+  return std::unique_ptr<WaitReader>(std::make_unique<IteratorReader>(*std::move(program)));
 }
 
 }  // namespace defused

@@ -51,15 +51,11 @@ bool matters(const Gaps& gaps) {
   return std::any_of(gaps.begin(), gaps.end(), [](const auto& gap) { return gap.first.first != "wchan"; });
 }
 
-void add_gaps(const Gaps& from, Gaps& to) {
-  for (const auto& [what, count] : from) to[what] += count;
-}
-
 Gaps gaps_of(const DyingNamespace& dying) {
   Gaps gaps;
   for (const ProcessSample* member : dying.members) {
-    add_gaps(member->gaps, gaps);
-    for (const ThreadSample& thread : member->threads) add_gaps(thread.gaps, gaps);
+    add_gaps(gaps, member->gaps);
+    for (const ThreadSample& thread : member->threads) add_gaps(gaps, thread.gaps);
   }
   return gaps;
 }

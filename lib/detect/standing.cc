@@ -19,10 +19,9 @@ std::set<ThreadId> standing_threads(const Snapshot& snapshot, const History& bef
   return standing;
 }
 
-bool needs_surroundings(const Snapshot& snapshot, const History& before) {
-  const bool waits = std::any_of(snapshot.connections.begin(), snapshot.connections.end(),
-                                 [](const ConnectionSample& sample) { return sample.may_wait(); });
-  return waits && !standing_threads(snapshot, before).empty();
+bool needs_surroundings(const Snapshot& snapshot, const std::set<ThreadId>& standing) {
+  return !standing.empty() && std::any_of(snapshot.connections.begin(), snapshot.connections.end(),
+                                          [](const ConnectionSample& sample) { return sample.may_wait(); });
 }
 
 }  // namespace defused

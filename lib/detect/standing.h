@@ -13,7 +13,7 @@ namespace defused {
 /// Threads that were told to die, sleep, and have not run since the last sample: on those a verdict is due.
 std::set<ThreadId> standing_threads(const Snapshot& snapshot, const History& before);
 
-/// Whether such a thread is there, and a connection with waiting requests for which it may wait.
-bool needs_surroundings(const Snapshot& snapshot, const History& before);
+/// Whether one of `standing` is there, and a connection with waiting requests for which it may wait.
+bool needs_surroundings(const Snapshot& snapshot, const std::set<ThreadId>& standing);
 
 }  // namespace defused

@@ -130,10 +130,8 @@ class Finder {
   // Small numbers are kernel threads everywhere, and connections too.
   void prefer_what_may_be_stuck() {
     if (subject_.kind != SubjectKind::any || out_.readings.size() < 2) return;
-    const auto end = std::remove_if(out_.readings.begin(), out_.readings.end(),
-                                    [](const SubjectReading& reading) { return reading.kernel_thread; });
-    out_.reading_count -= static_cast<std::uint32_t>(out_.readings.end() - end);
-    out_.readings.erase(end, out_.readings.end());
+    out_.reading_count -= static_cast<std::uint32_t>(
+        std::erase_if(out_.readings, [](const SubjectReading& reading) { return reading.kernel_thread; }));
   }
 
   void find_everything() {

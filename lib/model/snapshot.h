@@ -28,6 +28,10 @@ using Gaps = std::map<std::pair<std::string, ErrorKind>, std::uint64_t>;
 
 inline void add_gap(Gaps& gaps, std::string file, ErrorKind kind) { ++gaps[{std::move(file), kind}]; }
 
+inline void add_gaps(Gaps& gaps, const Gaps& more) {
+  for (const auto& [what, count] : more) gaps[what] += count;
+}
+
 /// A process as a list for people names it.
 struct NamedProcess {
   pid_t pid = 0;
@@ -83,6 +87,13 @@ struct ProcessBrief {
   /// Past exit_mm. A leader in Z may still have live threads: ask them.
   [[nodiscard]] bool is_exiting() const { return !has_memory && !kernel_thread; }
 };
+
+/// The one of that PID in a list by PID; null: none.
+inline const ProcessBrief* find_process(const std::vector<ProcessBrief>& processes, pid_t pid) {
+  const auto found = std::lower_bound(processes.begin(), processes.end(), pid,
+                                      [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
+  return found != processes.end() && found->pid == pid ? &*found : nullptr;
+}
 
 /// One FUSE mount in one mountinfo. Other file systems are not kept.
 struct FuseMount {

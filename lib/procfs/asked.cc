@@ -2,10 +2,8 @@
 // What is read only because somebody asked about it.
 #include <algorithm>
 
-#include "base/text.h"
 #include "procfs/bounded_read.h"
-#include "procfs/parse.h"
-#include "procfs/proc_root.h"
+#include "procfs/read_parsed.h"
 #include "procfs/task_reader.h"
 
 namespace defused {
@@ -29,8 +27,7 @@ void add_asked(const ProcRoot& proc, const ReadLimits& limits, const std::set<pi
 }
 
 std::optional<pid_t> read_owner(const ProcRoot& proc, pid_t tid) {
-  const auto file = proc.files().read_file(std::to_string(tid) + "/status", 65'536);
-  const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
+  const auto status = read_status(proc.files(), std::to_string(tid) + "/");
   return status ? std::optional(status->tgid) : std::nullopt;
 }
 

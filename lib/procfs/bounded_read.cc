@@ -236,7 +236,6 @@ class Reading {
 
   void give_up(std::size_t index) {
     const std::string_view process = process_of(requests_[index]);
-    avoided_.insert(process);
     for (std::size_t i = index; i < requests_.size(); ++i) {
       if (!answers_[i] && process_of(requests_[i]) == process) {
         answers_[i] = fail(ErrorKind::timeout, "reading " + requests_[i].path);
@@ -275,7 +274,7 @@ class Reading {
   Nanoseconds total_;
   std::size_t at_once_;
   std::vector<std::optional<Result<std::string>>> answers_;
-  std::set<std::string_view> avoided_;  // processes that hang, or that another child is at
+  std::set<std::string_view> avoided_;  // processes that another child is at
   std::vector<Reader> readers_;
   std::vector<pid_t> left_behind_;
   Stopwatch watch_;

@@ -16,6 +16,7 @@
 #include "procfs/mount_views.h"
 #include "procfs/parse.h"
 #include "procfs/proc_root.h"
+#include "procfs/read_parsed.h"
 
 namespace defused {
 
@@ -81,13 +82,7 @@ class SurroundingsReader {
     for (const NumberedEntry& entry : *pids) {
       const auto pid = static_cast<pid_t>(entry.number);
       if (!seen_.insert(pid).second) continue;
-      const auto file = proc_.files().read_file(std::to_string(pid) + "/status", 65'536);
-      const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
-      if (status) {
-        add(newcomers_.emplace_back(make_brief(*status)));
-      } else if (status.error().kind != ErrorKind::gone) {
-        add_gap(snapshot_.gaps, "status", status.error().kind);
-      }
+      if (auto brief = read_brief(proc_, pid, snapshot_.gaps)) add(newcomers_.emplace_back(*std::move(brief)));
     }
   }
 
@@ -121,9 +116,10 @@ class SurroundingsReader {
     const auto tids = proc_.files().list(base + "task", limits_.max_threads, truncated);
     if (!tids) return base;
     for (const std::string& tid : *tids) {
-      const auto file = proc_.files().read_file(base + "task/" + tid + "/status", 65'536);
-      const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
-      if (status && status->state != 'Z' && status->state != 'X') return base + "task/" + tid + "/";
+      std::string own = base;
+      own.append("task/").append(tid).append("/");
+      const auto status = read_status(proc_.files(), own);
+      if (status && status->state != 'Z' && status->state != 'X') return own;
     }
     return base;
   }

@@ -10,7 +10,7 @@ namespace {
 
 class Family {
  public:
-  explicit Family(const std::vector<ProcessBrief>& processes) : processes_(processes) {
+  explicit Family(const std::vector<ProcessBrief>& processes) {
     children_.reserve(processes.size());
     for (const ProcessBrief& process : processes) children_.emplace_back(process.ppid, process.pid);
     std::sort(children_.begin(), children_.end());
@@ -30,14 +30,7 @@ class Family {
     }
   }
 
-  [[nodiscard]] const ProcessBrief* find(pid_t pid) const {
-    const auto found = std::lower_bound(processes_.begin(), processes_.end(), pid,
-                                        [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
-    return found != processes_.end() && found->pid == pid ? &*found : nullptr;
-  }
-
  private:
-  const std::vector<ProcessBrief>& processes_;
   std::vector<std::pair<pid_t, pid_t>> children_;  // parent, child
 };
 
@@ -73,7 +66,7 @@ Suspects choose_suspects(const std::vector<ProcessBrief>& processes) {
   for (const ProcessBrief& process : processes) {
     if (is_told_to_die(process)) chosen.insert(process.pid);
     if (!may_be_injected(process, below, shallowest)) continue;
-    const ProcessBrief* parent = family.find(process.ppid);
+    const ProcessBrief* parent = find_process(processes, process.ppid);
     const bool from_outside = parent == nullptr || parent->level < process.level;
     if (from_outside) family.add_tree(process.pid, chosen);
   }

@@ -5,12 +5,11 @@
 
 #include "base/text.h"
 #include "procfs/parse.h"
+#include "procfs/read_parsed.h"
 
 namespace defused {
 
 namespace {
-
-constexpr std::size_t kMaxSmallFile = 65'536;
 
 // A vanished thread is no gap: it simply is not there any more.
 void note(Gaps& gaps, const char* file, const Error& error) {
@@ -87,17 +86,7 @@ SchedNow read_sched_now(const ProcRoot& proc) {
   return now;
 }
 
-void take_status(const StatusFields& status, ThreadSample& thread) {
-  thread.comm = status.name;
-  thread.state = status.state;
-  thread.has_memory = status.has_memory;
-  thread.sigkill_pending = status.sigkill_pending;
-  thread.core_dumping = status.core_dumping;
-  thread.context_switches = status.context_switches;
-  thread.tracer = status.tracer;
-}
-
-// The same of a leader, from the status of its process.
+// What `status` says, of a thread as of a process.
 void take_brief(const ProcessBrief& brief, ThreadSample& thread) {
   thread.comm = brief.name;
   thread.state = brief.state;
@@ -222,40 +211,33 @@ void SuspectReader::read_closely(const Beneath& directory, const std::string& ta
   read_slept(directory, task, thread);
 }
 
-std::optional<ProcessSample> SuspectReader::read_unchanged(const ProcessBrief& brief, bool below_dying,
-                                                           const KeptSuspect& kept) const {
-  if (kept.sample.threads.size() != brief.threads || !kept.sample.threads_complete) return std::nullopt;
-  ProcessSample sample = kept.sample;
-  sample.brief = brief;
-  sample.below_dying = below_dying;
-  for (ThreadSample& known : sample.threads) {
+bool SuspectReader::is_unchanged(const ProcessBrief& brief, const KeptSuspect& kept) const {
+  const auto& threads = kept.sample.threads;
+  if (threads.size() != brief.threads || !kept.sample.threads_complete) return false;
+  return std::all_of(threads.begin(), threads.end(), [&](const ThreadSample& known) {
     ThreadSample now;
     if (known.id.tid == brief.pid) {
       take_brief(brief, now);
     } else {
-      const std::string path = std::to_string(brief.pid) + "/task/" + std::to_string(known.id.tid) + "/status";
-      const auto text = read_text(proc_.files(), path);
-      const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
-      if (!status || out_of_time()) return std::nullopt;
-      take_status(*status, now);
+      const std::string task = std::to_string(brief.pid) + "/task/" + std::to_string(known.id.tid) + "/";
+      const auto status = read_status(proc_.files(), task);
+      if (!status || out_of_time()) return false;
+      take_brief(make_brief(*status), now);
     }
-    if (!has_not_run(now, known)) return std::nullopt;
-    keep(known);
-  }
-  return sample;
+    return has_not_run(now, known);
+  });
 }
 
 bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, Shared& shared, ProcessSample& out) {
   const std::string task = "task/" + std::to_string(tid) + "/";
-  const auto text = read_text(directory, task + "status");
-  const auto status = text ? parse_status(*text) : Result<StatusFields>(Failure(text.error()));
+  const auto status = read_status(directory, task);
   if (!status) {
     note(out.gaps, "status", status.error());
     return status.error().kind == ErrorKind::gone;
   }
   ThreadSample thread;
   thread.id.tid = tid;
-  take_status(*status, thread);
+  take_brief(make_brief(*status), thread);
   // Of a process with thousands of threads the first ones and those in D tell where it sleeps.
   thread.asked = out.asked && thread.state != 'R' && (thread.state == 'D' || out.threads.size() < kMaxAskedThreads);
   const auto known = shared.before.find(tid);
@@ -273,13 +255,10 @@ bool SuspectReader::read_thread(const Beneath& directory, pid_t tid, Shared& sha
 }
 
 std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, SuspectKind kind, const KeptSuspect* kept) {
-  const bool below_dying = kind == SuspectKind::below_dying;
-  if (kept != nullptr) {
-    if (auto unchanged = read_unchanged(brief, below_dying, *kept)) return unchanged;
-  }
+  if (kept != nullptr && is_unchanged(brief, *kept)) return keep_suspect(brief, *kept);
   ProcessSample sample;
   sample.brief = brief;
-  sample.below_dying = below_dying;
+  sample.below_dying = kind == SuspectKind::below_dying;
   sample.asked = kind == SuspectKind::asked;
   sample.id.pid = brief.pid;
   // Held through all reads: a recycled PID answers ESRCH below it, never with another process.
@@ -328,7 +307,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, Susp
   return sample;
 }
 
-std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept) {
+ProcessSample keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept) {
   ProcessSample sample = kept.sample;
   sample.brief = brief;
   for (ThreadSample& thread : sample.threads) keep(thread);

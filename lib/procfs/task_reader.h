@@ -43,9 +43,8 @@ class SuspectReader {
     std::map<std::uint32_t, std::vector<int>> open_mounts;  ///< by FDSize, those of the last thread that had it
     std::size_t listings = 0;
   };
-  /// Nothing where a thread has run, came or went since. The leader's status is the one that the walk has just read.
-  [[nodiscard]] std::optional<ProcessSample> read_unchanged(const ProcessBrief& brief, bool below_dying,
-                                                            const KeptSuspect& kept) const;
+  /// No thread has run, came or went since. The leader's status is the one that the walk has just read.
+  [[nodiscard]] bool is_unchanged(const ProcessBrief& brief, const KeptSuspect& kept) const;
   bool read_thread(const Beneath& directory, pid_t tid, Shared& shared, ProcessSample& out);
   void read_closely(const Beneath& directory, const std::string& task, std::uint32_t table_size, Shared& shared,
                     const ProcessSample& process, ThreadSample& thread);
@@ -62,7 +61,7 @@ class SuspectReader {
 };
 
 /// The suspect `kept` again, none of whose threads has run since.
-std::optional<ProcessSample> keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept);
+ProcessSample keep_suspect(const ProcessBrief& brief, const KeptSuspect& kept);
 
 /// A read that was put off because it may block.
 struct Hazard {

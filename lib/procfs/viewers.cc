@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <map>
 #include <string>
 
@@ -16,23 +15,15 @@ using Group = std::map<pid_t, std::string>;
 // Each process once for each namespace that a thread of it is in.
 std::map<NamespaceId, Group> group(const std::vector<ThreadPlace>& places, const OwnProcesses& own,
                                    const std::vector<ProcessBrief>& processes) {
-  std::map<pid_t, const ProcessBrief*> briefs;
-  for (const ProcessBrief& process : processes) briefs[process.pid] = &process;
   std::map<NamespaceId, Group> groups;
   for (const ThreadPlace& place : places) {
-    const auto brief = briefs.find(place.pid);
+    const ProcessBrief* brief = find_process(processes, place.pid);
     // Who came after the walk is seen at the next one.
-    if (brief == briefs.end() || !is_candidate(*brief->second, own)) continue;
+    if (brief == nullptr || !is_candidate(*brief, own)) continue;
     groups[place.mount_namespace].emplace(place.pid,
                                           std::to_string(place.pid) + "/task/" + std::to_string(place.tid) + "/");
   }
   return groups;
-}
-
-std::string name_of(const std::vector<ProcessBrief>& processes, pid_t pid) {
-  const auto found = std::lower_bound(processes.begin(), processes.end(), pid,
-                                      [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
-  return found != processes.end() && found->pid == pid ? found->name : std::string();
 }
 
 }  // namespace
@@ -43,8 +34,9 @@ Surroundings read_viewers(const ProcRoot& proc, const ReadLimits& limits, const 
   const Stopwatch watch;
   Surroundings out;
   MountViews views(proc, limits, [&](pid_t pid, const Error& error) {
+    const ProcessBrief* process = find_process(snapshot.processes, pid);
     add_gap(snapshot.gaps, "mountinfo", error.kind);
-    add_gap_process(out.gap_processes, {"mountinfo", error.kind}, {pid, name_of(snapshot.processes, pid)});
+    add_gap_process(out.gap_processes, {"mountinfo", error.kind}, {pid, process == nullptr ? "" : process->name});
   });
   for (const auto& [id, processes] : group(places, own, snapshot.processes)) {
     int seen = 0;

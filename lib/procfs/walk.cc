@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/text.h"
-#include "procfs/parse.h"
 #include "procfs/proc_root.h"
+#include "procfs/read_parsed.h"
 #include "procfs/suspects.h"
 #include "procfs/task_reader.h"
 
@@ -14,14 +13,13 @@ namespace defused {
 
 namespace {
 
-constexpr std::size_t kMaxSmallFile = 65'536;
 // A container is put into its place (its cgroup) while it starts.
 constexpr Nanoseconds kSettled = std::chrono::seconds(60);
 constexpr Nanoseconds kHoldFirst = std::chrono::seconds(10);
 constexpr Nanoseconds kHoldLongest = std::chrono::minutes(5);
 
-void merge(const Gaps& from, Gaps& into) {
-  for (const auto& [key, count] : from) into[key] += count;
+void set_told_to_die(ProcessBrief& brief, bool told) {
+  brief.told_to_die = told && !brief.kernel_thread && !brief.is_finished();
 }
 
 class Walk {
@@ -82,7 +80,7 @@ class Walk {
       add(memory_.processes[*known], memory_.beside[*known], false);
       return;
     }
-    auto brief = read_brief(pid);
+    auto brief = read(pid);
     if (!brief) return;
     WalkMemory::Beside beside;
     if (known) beside = memory_.beside[*known];
@@ -129,25 +127,13 @@ class Walk {
     fresh_.push_back(fresh);
   }
 
-  // Nothing where it is gone, or is a gap.
-  std::optional<ProcessBrief> read_brief(pid_t pid) {
-    const auto file = proc_.files().read_file(std::to_string(pid) + "/status", kMaxSmallFile);
-    const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
-    if (!status) {
-      if (status.error().kind != ErrorKind::gone) add_gap(snapshot_.gaps, "status", status.error().kind);
-      return std::nullopt;
-    }
-    ProcessBrief brief = make_brief(*status);
-    brief.told_to_die = !brief.kernel_thread && !brief.is_finished() && order_.told_to_die.count(pid) > 0;
+  std::optional<ProcessBrief> read(pid_t pid) {
+    auto brief = read_brief(proc_, pid, snapshot_.gaps);
+    if (brief) set_told_to_die(*brief, order_.told_to_die.count(pid) > 0);
     return brief;
   }
 
-  [[nodiscard]] bool is_listed(pid_t pid) const {
-    const auto& all = snapshot_.processes;
-    const auto found = std::lower_bound(all.begin(), all.end(), pid,
-                                        [](const ProcessBrief& process, pid_t wanted) { return process.pid < wanted; });
-    return found != all.end() && found->pid == pid;
-  }
+  [[nodiscard]] bool is_listed(pid_t pid) const { return find_process(snapshot_.processes, pid) != nullptr; }
 
   // What was not read again although it matters: the family of a dying init, whoever lost its parent since (it may have
   // become a child of that init), and the flushers, whose names tell what they write back.
@@ -170,7 +156,7 @@ class Walk {
         if (fresh_[i] || !is_wanted(process) || as_it_was) continue;
         any = true;
         fresh_[i] = true;
-        if (auto brief = read_brief(process.pid)) {
+        if (auto brief = read(process.pid)) {
           snapshot_.processes[i] = *std::move(brief);
         } else {
           gone.push_back(i);
@@ -229,7 +215,7 @@ class Walk {
       const SuspectKind kind = below ? SuspectKind::below_dying : SuspectKind::told_to_die;
       const KeptSuspect* kept = find_kept(process, below, beside_[i].inode);
       const bool as_it_was = kept != nullptr && stands(process.pid, kept->inode);
-      auto sample = as_it_was ? keep_suspect(process, *kept) : reader.read(process, kind, kept);
+      auto sample = as_it_was ? std::optional(keep_suspect(process, *kept)) : reader.read(process, kind, kept);
       if (!sample) continue;
       snapshot_.suspects.push_back(*std::move(sample));
       memory_.suspects[process.pid].inode = beside_[i].inode;
@@ -337,7 +323,7 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
   }
   for (const ProcessSample& sample : snapshot.suspects) {
     const auto sum_up = [&](const Gaps& gaps) {
-      merge(gaps, snapshot.gaps);
+      add_gaps(snapshot.gaps, gaps);
       for (const auto& gap : gaps) {
         add_gap_process(snapshot.gap_processes, gap.first, {sample.id.pid, sample.brief.name});
       }
@@ -352,15 +338,10 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
 
 void refresh_processes(const ProcRoot& proc, Snapshot& snapshot) {
   for (ProcessBrief& process : snapshot.processes) {
-    const auto file = proc.files().read_file(std::to_string(process.pid) + "/status", kMaxSmallFile);
-    const auto status = file ? parse_status(file->text) : Result<StatusFields>(Failure(file.error()));
-    if (!status) {
-      if (status.error().kind != ErrorKind::gone) add_gap(snapshot.gaps, "status", status.error().kind);
-      continue;
-    }
-    const bool told_to_die = process.told_to_die;
-    process = make_brief(*status);
-    process.told_to_die = told_to_die;
+    auto brief = read_brief(proc, process.pid, snapshot.gaps);
+    if (!brief) continue;
+    set_told_to_die(*brief, process.told_to_die);
+    process = *std::move(brief);
   }
 }
 
