@@ -44,14 +44,23 @@ int open_by_components(int directory, std::string_view path, int flags) {
   }
 }
 
+// A line of a recorded listing. What lies in it is not known from the names alone: an entry that nobody read must come
+// back as what it was.
+void append_listed(std::string_view name, unsigned char type, std::string& listing) {
+  listing += name;
+  listing += type == DT_DIR ? "/\n" : "\n";
+}
+
 }  // namespace
 
 Beneath::Beneath(UniqueFd directory, ReadHook hook) : directory_(std::move(directory)), hook_(std::move(hook)) {}
 
-Result<Beneath> Beneath::open_root(const std::string& path, ReadHook hook) {
+Result<Beneath> Beneath::open_root(const std::string& path, ReadHook hook, std::string prefix) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return fail_errno(errno, "opening " + path);
-  return Beneath(std::move(fd), std::move(hook));
+  Beneath root(std::move(fd), std::move(hook));
+  root.prefix_ = std::move(prefix);
+  return root;
 }
 
 std::optional<Error> Beneath::ask_hook(const std::string& path) const {
@@ -72,13 +81,27 @@ Result<Beneath> Beneath::open_directory(const std::string& path) const {
   auto fd = open_beneath(path, O_RDONLY | O_DIRECTORY);
   if (!fd) return Failure(fd.error());
   Beneath below(*std::move(fd), hook_);
-  if (hook_) below.prefix_ = prefix_ + path + "/";
+  below.recorder_ = recorder_;
+  if (hook_ || recorder_ != nullptr) below.prefix_ = prefix_ + path + "/";
   return below;
 }
 
 Result<UniqueFd> Beneath::open_file(const std::string& path, int flags) const { return open_beneath(path, flags); }
 
+void Beneath::note_read(const std::string& path, ReadRecorder::Kind kind, std::string_view text, bool whole) const {
+  if (recorder_ == nullptr) return;
+  std::string name = prefix_ + path;
+  if (path == ".") name.erase(prefix_.empty() ? 0 : prefix_.size() - 1);
+  recorder_->note(name, kind, text, whole);
+}
+
 Result<FileText> Beneath::read_file(const std::string& path, std::size_t max_bytes) const {
+  auto file = read_unrecorded(path, max_bytes);
+  if (file) note_read(path, ReadRecorder::Kind::file, file->text, !file->truncated);
+  return file;
+}
+
+Result<FileText> Beneath::read_unrecorded(const std::string& path, std::size_t max_bytes) const {
   auto fd = open_beneath(path, O_RDONLY);
   if (!fd) return Failure(fd.error());
   FileText file;
@@ -103,7 +126,9 @@ Result<std::string> Beneath::read_link(const std::string& path) const {
   std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by readlinkat
   const ssize_t length = readlinkat(fd->get(), "", target.data(), target.size());
   if (length < 0) return fail_errno(errno, "reading link " + path);
-  return std::string(target.data(), static_cast<std::size_t>(length));
+  std::string text(target.data(), static_cast<std::size_t>(length));
+  note_read(path, ReadRecorder::Kind::link, text);
+  return text;
 }
 
 template <typename Take>
@@ -120,35 +145,50 @@ Result<void> Beneath::for_each_entry(const std::string& path, Take take) const {
       at += entry->d_reclen;
       const std::string_view name(entry->d_name);
       if (name == "." || name == "..") continue;
-      if (!take(name, static_cast<std::uint64_t>(entry->d_ino))) return {};
+      if (!take(name, static_cast<std::uint64_t>(entry->d_ino), entry->d_type)) return {};
     }
   }
 }
 
 Result<std::vector<std::string>> Beneath::list(const std::string& path, std::size_t max_names, bool& truncated) const {
   std::vector<std::string> names;
+  std::string listing;
   truncated = false;
-  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t /*inode*/) {
+  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t /*inode*/, unsigned char type) {
     truncated = names.size() == max_names;
-    if (!truncated) names.emplace_back(name);
-    return !truncated;
+    if (truncated) return false;
+    names.emplace_back(name);
+    if (recorder_ != nullptr) append_listed(name, type, listing);
+    return true;
   });
   if (!listed) return Failure(listed.error());
+  note_read(path, ReadRecorder::Kind::directory, listing);
+  const auto is_before = [](const std::string& a, const std::string& b) {
+    return a.size() == b.size() ? a < b : a.size() < b.size();
+  };
+  // As /proc lists them nearly always.
+  if (!std::is_sorted(names.begin(), names.end(), is_before)) std::sort(names.begin(), names.end(), is_before);
   return names;
 }
 
 Result<std::vector<NumberedEntry>> Beneath::list_numbers(const std::string& path, std::size_t max_names,
                                                          bool& truncated) const {
   std::vector<NumberedEntry> entries;
+  std::string listing;
   truncated = false;
-  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t inode) {
+  const auto listed = for_each_entry(path, [&](std::string_view name, std::uint64_t inode, unsigned char type) {
     const auto number = parse_u64(name);
     if (!number) return true;
     truncated = entries.size() == max_names;
-    if (!truncated) entries.push_back({*number, inode});
-    return !truncated;
+    if (truncated) return false;
+    entries.push_back({*number, inode});
+    if (recorder_ != nullptr) append_listed(name, type, listing);
+    return true;
   });
   if (!listed) return Failure(listed.error());
+  note_read(path, ReadRecorder::Kind::directory, listing);
+  const auto is_before = [](const NumberedEntry& a, const NumberedEntry& b) { return a.number < b.number; };
+  if (!std::is_sorted(entries.begin(), entries.end(), is_before)) std::sort(entries.begin(), entries.end(), is_before);
   return entries;
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/recorder.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -43,10 +44,17 @@ class Beneath {
   /// Takes over `directory` (O_DIRECTORY or O_PATH). `hook` may be empty.
   explicit Beneath(UniqueFd directory, ReadHook hook = {});
 
-  /// The directory at an absolute path, or the Error of opening it.
-  static Result<Beneath> open_root(const std::string& path, ReadHook hook = {});
+  /// The directory at an absolute path, or the Error of opening it. `prefix` stands before each path that hook and
+  /// recorder see ("sys/fs/fuse/": a root below another one).
+  static Result<Beneath> open_root(const std::string& path, ReadHook hook = {}, std::string prefix = {});
 
-  /// The directory `path` below this one. Keeps the hook; the paths it sees start with `path` + "/".
+  /// From now on what is read here, and below directories opened from here, is noted in `recorder` under the path that
+  /// the hook sees, whether it is of use or not; errors are not. Null: no longer. It must outlive all of them.
+  void record_to(ReadRecorder* recorder) { recorder_ = recorder; }
+  /// Notes what was read of `path` in another way: by a child process, or the part of it that counts.
+  void note_read(const std::string& path, ReadRecorder::Kind kind, std::string_view text, bool whole = true) const;
+
+  /// The directory `path` below this one. Keeps hook and recorder; the paths they see start with `path` + "/".
   [[nodiscard]] Result<Beneath> open_directory(const std::string& path) const;
 
   /// The file `path` opened with `flags` (O_RDONLY, O_WRONLY ...; O_CLOEXEC and O_NOFOLLOW are added).
@@ -54,16 +62,19 @@ class Beneath {
 
   /// The content of `path`, at most `max_bytes` of it.
   [[nodiscard]] Result<FileText> read_file(const std::string& path, std::size_t max_bytes = kDefaultMaxBytes) const;
+  /// The same, and never recorded: the caller notes what counts.
+  [[nodiscard]] Result<FileText> read_unrecorded(const std::string& path, std::size_t max_bytes) const;
 
   /// The text of the symbolic or magic link `path`, by O_PATH | O_NOFOLLOW and readlinkat: never followed.
   [[nodiscard]] Result<std::string> read_link(const std::string& path) const;
 
   /// Names in the directory `path` ("." for this one), without "." and "..", at most `max_names` of them;
-  /// `truncated` is set where there were more.
+  /// `truncated` is set where there were more. Shorter names come first, so that numbers stand in their order whatever
+  /// the file system.
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path, std::size_t max_names,
                                                       bool& truncated) const;
 
-  /// The entries of `path` whose names are decimal numbers, in the order of the directory; other names are passed over.
+  /// The entries of `path` whose names are decimal numbers, by number; other names are passed over.
   [[nodiscard]] Result<std::vector<NumberedEntry>> list_numbers(const std::string& path, std::size_t max_names,
                                                                 bool& truncated) const;
 
@@ -72,14 +83,15 @@ class Beneath {
 
  private:
   [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& path, int flags) const;
-  /// Calls `take` with each entry but "." and ".." until it returns false.
+  /// Calls `take` with name, inode and d_type of each entry but "." and ".." until it returns false.
   template <typename Take>
   Result<void> for_each_entry(const std::string& path, Take take) const;
   [[nodiscard]] std::optional<Error> ask_hook(const std::string& path) const;
 
   UniqueFd directory_;
   ReadHook hook_;
-  std::string prefix_;  // what the hook sees before a path
+  ReadRecorder* recorder_ = nullptr;
+  std::string prefix_;  // what hook and recorder see before a path
 };
 
 }  // namespace defused

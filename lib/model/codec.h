@@ -17,7 +17,9 @@
 namespace defused {
 
 /// The public report, one line when `indent` < 0, else indented by so many spaces. Sources are shown as `expose` says:
-/// without user names, passwords and query parts; as "" ; or whole.
+/// without user names, passwords and query parts; as "" ; or whole. `remedy` tells mode, circuit breaker, inhibition
+/// and budget; `actions` the last ones, newest first. A time that is not known is null, as are namespace and connection
+/// of an action before the last boot; `recovery_seconds` of an action is null unless it is `released`.
 std::string render_report_json(const Report& report, ExposeSource expose, int indent = -1);
 
 /// A gate that holds a decision, in words.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// History: what earlier passes saw, as far as judging needs it. With Ledger and Counters it is the Memory that the
-// supervisor hands from a lost prober to its successor. Passive data, bounded: entries not seen in a pass are dropped.
+// History: what earlier passes saw, as far as judging needs it. With Counters and LogMemory it is the Memory that the
+// supervisor hands from a lost prober to its successor; the Ledger has a file of its own. Passive data, bounded:
+// entries not seen in a pass are dropped.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,7 @@ struct ConnectionMemory {
   Nanoseconds oldest_since{0};           ///< boot time since which it is the oldest one
   Nanoseconds oldest_read{0};            ///< boot time of the last reading of that number
   Nanoseconds silent_since{0};  ///< boot time since which nobody was seen who could answer; 0: somebody, or not known
+  bool answered = false;        ///< somebody alive who could answer was seen, at some time
   bool flusher_hung = false;    ///< its flusher was in D
   [[nodiscard]] bool may_wait() const { return waiting != 0; }
 };
@@ -59,7 +61,7 @@ inline constexpr std::size_t kMaxRememberedProcesses = 4096;
 /// min.
 inline constexpr Nanoseconds kOpenFilesServe = std::chrono::minutes(6);
 
-/// The control group of a living init, where it names a container.
+/// The control group of a living init: of several the path that names a container, else the first, v2 before v1.
 struct ContainerMemory {
   pid_t ppid = 0;
   std::string path;
@@ -73,7 +75,8 @@ struct History {
   std::map<ProcessId, OpenFilesMemory> open_files;  ///< at most kMaxRememberedProcesses, the last seen ones
 };
 
-/// One action, from intent to outcome.
+/// One action, from intent to outcome. Of one before the last boot only its time and outcome mean anything: connection,
+/// inode and namespace are 0.
 struct LedgerEntry {
   ConnectionId connection;
   std::uint64_t directory_inode = 0;
@@ -81,11 +84,25 @@ struct LedgerEntry {
   Nanoseconds at_boottime{0};
   Nanoseconds at_wall{0};
   std::optional<Outcome> outcome;  ///< nothing: intent written, outcome not yet known
+  std::string detail = {};         ///< of the outcome: one sentence
+  Nanoseconds recovery{0};         ///< since -> released
+  bool by_hand = false;            ///< `defused abort`
 };
 
-/// What was done. The last kMaxLedgerEntries actions.
+/// The circuit breaker: opened by failures, closed by an operator only.
+struct Breaker {
+  BreakerCause cause = BreakerCause::none;
+  Nanoseconds since_wall{0};
+  std::uint32_t failures = 0;  ///< failed outcomes in a row, also while it is closed
+  std::string detail = {};     ///< one sentence
+  [[nodiscard]] bool is_open() const { return cause != BreakerCause::none; }
+};
+
+/// What was done: the last kMaxLedgerEntries actions, oldest first. The file <state_directory>/ledger.json is its only
+/// home (lib/remedy, ledger_file.h): it outlives probers, services and boots, and `defused abort` shares it.
 struct Ledger {
   std::vector<LedgerEntry> entries;
+  Breaker breaker;
 };
 inline constexpr std::size_t kMaxLedgerEntries = 256;
 
@@ -118,12 +135,14 @@ struct LogFacts {
 struct ToldMemory {
   std::string name;  ///< "PID namespace 4026532178 (init 4700 'docker-init')"
   LogFacts facts;
-  bool trouble = false;      ///< stuck or stalled, as it was said last
-  bool orphaned = false;     ///< as it was said last
-  std::string counted = {};  ///< the decision that was counted last, as describe_decision() words it
-  std::uint32_t lines = 0;   ///< about it, in a row
-  Nanoseconds last_line{0};  ///< boot time
-  std::uint32_t unsaid = 0;  ///< changes since then that were not said
+  bool trouble = false;        ///< stuck or stalled, as it was said last
+  bool orphaned = false;       ///< as it was said last
+  std::string counted = {};    ///< the decision that was counted last, as describe_decision() words it
+  std::uint32_t lines = 0;     ///< about it, in a row
+  Nanoseconds last_line{0};    ///< boot time
+  std::uint32_t unsaid = 0;    ///< changes since then that were not said
+  std::uint32_t records = 0;   ///< of its decisions in the audit log, in a row
+  Nanoseconds last_record{0};  ///< boot time
 };
 
 /// What the log said, and how much of it lately. Bounded by what exists on the host.
@@ -147,7 +166,6 @@ struct Counters {
 
 struct Memory {
   History history;
-  Ledger ledger;
   Counters counters;
   LogMemory log;
 };

@@ -153,7 +153,8 @@ Json pid_namespace(const NamespaceFinding& finding, const Report& report, Expose
           {"gaps", gaps(finding.gaps)},
           {"member_count", finding.member_count},
           {"blocked_thread_count", finding.blocked_thread_count},
-          {"members", list(finding.members, named)}};
+          {"members", list(finding.members, named)},
+          {"cgroup", finding.cgroup}};
 }
 
 Json server(const Server& holder) {
@@ -184,7 +185,8 @@ Json connection(const ConnectionFinding& finding, ExposeSource expose) {
           {"device", device_number(finding.id)},
           {"users", list(finding.users, named)},
           {"viewers", list(finding.viewers, named)},
-          {"containers", list(finding.containers, [](const Container& owner) { return container(owner); })}};
+          {"containers", list(finding.containers, [](const Container& owner) { return container(owner); })},
+          {"readers_disagree", finding.readers_disagree}};
 }
 
 Json outcome(const OutcomeRecord& record) {
@@ -193,6 +195,40 @@ Json outcome(const OutcomeRecord& record) {
           {"outcome", word(record.outcome)},
           {"detail", record.detail},
           {"recovery_seconds", seconds(record.recovery)}};
+}
+
+// 0 where it is not known.
+Json time_or_null(Nanoseconds wall) { return wall == Nanoseconds(0) ? Json() : Json(format_wall_time(wall)); }
+
+// Of an action before the last boot, namespace and connection are not known any more.
+Json past_action(const OutcomeRecord& record) {
+  const std::uint64_t inode = record.pid_namespace.inode;
+  const std::uint64_t id = record.connection.kernel_dev;
+  return {{"time", time_or_null(record.at)},
+          {"pid_namespace", inode == 0 ? Json() : Json(inode)},
+          {"connection", id == 0 ? Json() : Json(id)},
+          {"outcome", word(record.outcome)},
+          {"detail", record.detail},
+          {"recovery_seconds", record.outcome == Outcome::released ? Json(seconds(record.recovery)) : Json()},
+          {"by_hand", record.by_hand}};
+}
+
+Json remedy(const Report& report) {
+  const RemedyState& state = report.remedy;
+  Json inhibited;
+  if (state.inhibited) {
+    inhibited = {{"reason", state.inhibited_reason}, {"since", time_or_null(state.inhibited_since)}};
+  }
+  return {{"mode", word(report.mode)},
+          {"breaker",
+           {{"state", state.breaker_open ? "open" : "closed"},
+            {"cause", word(state.breaker_cause)},
+            {"since", state.breaker_open ? time_or_null(state.breaker_since) : Json()},
+            {"failures_in_row", state.failures_in_row},
+            {"detail", state.breaker_detail}}},
+          {"inhibited", inhibited},
+          {"abort_budget_remaining", state.abort_budget},
+          {"record_trouble", state.record_trouble.empty() ? Json() : Json(state.record_trouble)}};
 }
 
 Json asked_process(const ProcessFinding& process, ExposeSource expose) {
@@ -238,6 +274,8 @@ Json report_json(const Report& report, ExposeSource expose) {
       {"duration_seconds", to_seconds(report.duration)},
       {"pid_namespace_count", report.pid_namespace_count},
       {"outcomes", list(report.outcomes, outcome)},
+      {"remedy", remedy(report)},
+      {"actions", list(report.actions, past_action)},
   };
 }
 

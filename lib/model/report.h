@@ -18,6 +18,7 @@ namespace defused {
 inline constexpr std::size_t kMaxShownMounts = 8;      ///< lines of one mount table that are kept as evidence
 inline constexpr std::size_t kMaxShownProcesses = 16;  ///< processes of one list
 inline constexpr std::size_t kMaxShownContainers = 8;
+inline constexpr std::size_t kMaxMountPoints = 16;  ///< of one connection
 inline constexpr std::size_t kMaxBlockedThreads =
     4096;  ///< of one namespace, and of all stuck exits; 1 KB of JSON each
 
@@ -72,6 +73,7 @@ struct NamespaceFinding {
   std::vector<NamedProcess> members;  ///< processes in it or below it, at most kMaxShownProcesses
   std::uint32_t member_count = 0;     ///< how many there are
   std::optional<Container> container;
+  std::string cgroup;                          ///< path of its init's control group, v2 before v1; "": not known
   std::vector<BlockedThread> blocked_threads;  ///< the one that decides first; at most kMaxBlockedThreads
   std::uint32_t blocked_thread_count = 0;      ///< how many there are; where some are left out, `gap` is set
   std::vector<ConnectionId> connections;       ///< those that hold it: the wedged ones
@@ -97,7 +99,7 @@ struct ConnectionFinding {
   std::uint64_t directory_inode = 0;
   std::string fstype;  ///< "" where it is mounted nowhere that was read
   std::string source;
-  std::vector<std::string> mount_points;
+  std::vector<std::string> mount_points;  ///< distinct, at most kMaxMountPoints
   std::vector<int> mount_ids;
   std::uint64_t waiting = 0;
   std::uint64_t max_background = 0;
@@ -112,11 +114,15 @@ struct ConnectionFinding {
   std::vector<NamedProcess> viewers;
   std::vector<Container> containers;         ///< that see or serve it, as far as known; at most kMaxShownContainers
   bool host_mount = false;                   ///< mounted in the mount namespace of the host's PID 1
+  bool readers_disagree = false;             ///< the kernel (BPF) and /proc do not say the same of who holds or uses it
   bool orphaned = false;                     ///< stalled, mounted nowhere and held by nobody
   std::optional<Nanoseconds> waiting_since;  ///< wall clock, where requests have waited in two samples
   /// Wall clock: since when the oldest waiting request is the same, or requests wait that nobody can answer; only once
   /// that is detect.stuck_after.
   std::optional<Nanoseconds> stalled_since;
+  /// Since when (so long ago) it is seen that nobody can answer, where somebody could before. The kernel ends a
+  /// connection with its last descriptor, so that of one that goes on is somewhere: in flight, or kept in a store.
+  std::optional<Nanoseconds> server_gone_for;
 };
 
 inline constexpr std::size_t kMaxShownThreads = 16;
@@ -154,6 +160,23 @@ struct Decision {
   Action action = Action::hold;
   std::vector<Gate> reasons;               ///< every gate that holds; empty for abort
   std::optional<ConnectionId> connection;  ///< the one to abort, or that would be but for the gates
+  std::uint32_t abort_budget = 0;          ///< aborts that the window still allowed when it was made
+};
+
+inline constexpr std::size_t kMaxShownActions = 16;
+
+/// What beside the findings holds actions back, or lets them go on.
+struct RemedyState {
+  bool breaker_open = false;
+  BreakerCause breaker_cause = BreakerCause::none;
+  Nanoseconds breaker_since{0};       ///< wall clock
+  std::string breaker_detail;         ///< one sentence
+  std::uint32_t failures_in_row = 0;  ///< failed outcomes since the last released one, or the last reset
+  bool inhibited = false;
+  Nanoseconds inhibited_since{0};  ///< wall clock; 0: not known
+  std::string inhibited_reason;    ///< what the operator said, or who else may act
+  std::uint32_t abort_budget = 0;  ///< aborts left in the window
+  std::string record_trouble;      ///< why ledger or audit cannot be written; "": they can, or were not tried
 };
 
 /// One action that was carried out or tried.
@@ -163,6 +186,8 @@ struct OutcomeRecord {
   Outcome outcome = Outcome::not_released;
   std::string detail;       ///< one sentence
   Nanoseconds recovery{0};  ///< since -> released
+  Nanoseconds at{0};        ///< wall clock of its intent
+  bool by_hand = false;     ///< `defused abort`
 };
 
 /// A whole pass, as shown.
@@ -178,8 +203,10 @@ struct Report {
   GapProcesses gap_processes;
   std::uint32_t pid_namespace_count = 0;  ///< living and dying, the host's own not counted
   Findings findings;
-  std::vector<Decision> decisions;  ///< one per namespace finding, same order
-  std::vector<OutcomeRecord> outcomes;
+  std::vector<Decision> decisions;      ///< one per namespace finding, same order
+  std::vector<OutcomeRecord> outcomes;  ///< of this pass
+  std::vector<OutcomeRecord> actions;   ///< the last ones of the Ledger, newest first, at most kMaxShownActions
+  RemedyState remedy;
 };
 
 }  // namespace defused

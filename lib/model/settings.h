@@ -21,22 +21,44 @@ struct DetectSettings {
       false;  ///< stuck exits younger than that are told too: one-shot commands, which say `provisional`
 };
 
-/// Glob patterns (`*`, `?`) on file-system types; a connection is allowed if one pattern of `allow` matches and none of
-/// `deny`.
+/// Glob patterns (`*`, `?`), by what they are matched against. An empty list says nothing about its kind.
+struct Selectors {
+  std::vector<std::string> fstypes;
+  std::vector<std::string> sources;       ///< of the mount, unredacted
+  std::vector<std::string> mount_points;  ///< as mountinfo shows them, in any mount namespace
+  std::vector<std::string> container_ids;
+  std::vector<std::string> pod_uids;
+  std::vector<std::string> cgroups;  ///< paths below the root of the hierarchy
+};
+
+/// A connection may be acted on if each list of `allow` that is not empty matches and no list of `deny` does; an empty
+/// `allow.fstypes` allows nothing. What is not known (a container id, say) is matched by no list, and is not allowed
+/// while there is a list for it (policy/selectors.h).
 struct PolicySettings {
   Mode mode = Mode::observe;
   Nanoseconds min_stuck = 60s;
   std::uint32_t min_samples = 3;
   bool require_proven = true;
-  std::vector<std::string> allow_fstypes = {"fuse", "fuse.*"};
-  std::vector<std::string> deny_fstypes = {"fuse.lxcfs", "fuse.sysboxfs", "fuse.fuse-overlayfs", "fuseblk"};
+  Selectors allow = {{"fuse", "fuse.*"}, {}, {}, {}, {}, {}};
+  Selectors deny = {{"fuse.lxcfs", "fuse.sysboxfs", "fuse.fuse-overlayfs", "fuseblk"}, {}, {}, {}, {}, {}};
   Nanoseconds cooldown = 1h;     ///< no second abort of the same connection within
   std::uint32_t max_aborts = 3;  ///< per max_aborts_window, on this host
   Nanoseconds max_aborts_window = 1h;
+  std::uint32_t breaker_failures = 2;  ///< failed outcomes in a row that open the circuit breaker
 };
 
 struct RemedySettings {
-  Nanoseconds watch = 10s;  ///< how long a namespace may take to go after the write
+  Nanoseconds watch = 10s;                    ///< how long a namespace may take to go after the write
+  std::vector<std::string> before_hook;       ///< argv, no shell; asked before each abort, may veto. Empty: none
+  std::vector<std::string> after_hook;        ///< argv; told of each outcome
+  Nanoseconds hook_timeout = 10s;             ///< of one hook
+  std::uint32_t evidence_bundles = 16;        ///< kept, the newest ones; 0: none is made
+  std::uint64_t evidence_bytes = 64U << 20U;  ///< of all bundles together
+};
+
+struct AuditSettings {
+  std::uint64_t max_bytes = 16U << 20U;  ///< of one file: then it is renamed and another begun
+  std::uint32_t max_files = 4;           ///< renamed ones that are kept
 };
 
 /// How much of a mount's source is shown in metrics and reports.
@@ -62,6 +84,7 @@ struct Settings {
   DetectSettings detect;
   PolicySettings policy;
   RemedySettings remedy;
+  AuditSettings audit;
   WebSettings web;
   LogSettings log;
   ExposeSource expose_source = ExposeSource::redacted;

@@ -219,10 +219,11 @@ struct Surroundings {
   std::vector<DeviceHolder> holders;
   std::vector<FileUser> users;
   std::vector<Viewer> viewers;
-  bool kept = false;             ///< read in an earlier pass (daemon/kept_surroundings.h)
-  std::set<ConnectionId> later;  ///< connections that came since then: nothing is known of them
-  bool exact = false;            ///< the kernel itself was asked (lib/bpf): holders and users are known, not inferred
-  bool holders_complete = true;  ///< false: a gap in the scan, so "no holder" is not known
+  bool kept = false;              ///< read in an earlier pass (daemon/kept_surroundings.h)
+  std::set<ConnectionId> later;   ///< connections that came since then: nothing is known of them
+  bool exact = false;             ///< the kernel itself was asked (lib/bpf): holders and users are known, not inferred
+  bool readers_disagree = false;  ///< the kernel (BPF) and /proc were both asked and do not say the same
+  bool holders_complete = true;   ///< false: a gap in the scan, so "no holder" is not known
   bool users_complete = true;
   bool viewers_complete = true;
   GapProcesses gap_processes;  ///< whose files could not be read

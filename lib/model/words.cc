@@ -122,6 +122,7 @@ std::string_view to_string(Gate value) {
     case Gate::gap: return "gap";
     case Gate::readers_disagree: return "readers_disagree";
     case Gate::record_unwritable: return "record_unwritable";
+    case Gate::vetoed: return "vetoed";
     case Gate::identity_changed: return "identity_changed";
   }
   return "";
@@ -134,7 +135,17 @@ std::string_view to_string(Outcome value) {
     case Outcome::not_released: return "not_released";
     case Outcome::write_failed: return "write_failed";
     case Outcome::skipped_identity_changed: return "skipped_identity_changed";
+    case Outcome::vetoed: return "vetoed";
     case Outcome::interrupted: return "interrupted";
+  }
+  return "";
+}
+
+std::string_view to_string(BreakerCause value) {
+  switch (value) {
+    case BreakerCause::none: return "none";
+    case BreakerCause::failed_outcomes: return "failed_outcomes";
+    case BreakerCause::ledger_lost: return "ledger_lost";
   }
   return "";
 }
@@ -167,7 +178,16 @@ template std::optional<Mode> parse_word(std::string_view);
 template std::optional<Action> parse_word(std::string_view);
 template std::optional<Gate> parse_word(std::string_view);
 template std::optional<Outcome> parse_word(std::string_view);
+template std::optional<BreakerCause> parse_word(std::string_view);
 template std::optional<FlushWaits> parse_word(std::string_view);
+
+bool is_failed(Outcome outcome) {
+  return outcome == Outcome::not_released || outcome == Outcome::write_failed || outcome == Outcome::interrupted;
+}
+
+bool may_have_written(Outcome outcome) {
+  return outcome != Outcome::skipped_identity_changed && outcome != Outcome::vetoed;
+}
 
 bool is_fuse(WaitClass wait_class) {
   switch (wait_class) {

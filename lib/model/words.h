@@ -62,7 +62,7 @@ enum class Mode { observe, dry_run, enforce };
 
 enum class Action { hold, abort };
 
-/// Every reason to hold, in the order of DESIGN.md section 6.
+/// Every reason to hold, in the order of DESIGN.md section 6. What each looks at, why, and its knob: policy/gates.h.
 enum class Gate {
   mode,
   too_young,
@@ -85,10 +85,27 @@ enum class Gate {
   gap,
   readers_disagree,
   record_unwritable,
+  vetoed,
   identity_changed,
 };
 
-enum class Outcome { released, partly_released, not_released, write_failed, skipped_identity_changed, interrupted };
+/// What came of an action.
+enum class Outcome {
+  released,                  ///< the namespace is gone
+  partly_released,           ///< nobody waits for the connection any more, but the namespace is still there
+  not_released,              ///< somebody still waits for it after the watch, or that could not be read
+  write_failed,              ///< the abort file could not be opened or written
+  skipped_identity_changed,  ///< nothing was written: the second reading said something else
+  vetoed,                    ///< nothing was written: the before-hook said no, or could not be asked
+  interrupted,               ///< the prober died between intent and outcome: it may have been written
+};
+
+/// What opened the circuit breaker.
+enum class BreakerCause {
+  none,             ///< it is closed
+  failed_outcomes,  ///< remedy.breaker_failures failed outcomes in a row
+  ledger_lost,      ///< the ledger could not be read and was set aside: what was done is not known
+};
 
 /// Whether fuse_flush of an exiting thread waits for its answer on this kernel.
 enum class FlushWaits { yes, no, unknown };
@@ -104,6 +121,7 @@ std::string_view to_string(Mode value);
 std::string_view to_string(Action value);
 std::string_view to_string(Gate value);
 std::string_view to_string(Outcome value);
+std::string_view to_string(BreakerCause value);
 std::string_view to_string(FlushWaits value);
 
 /// The value with that spelling, or nothing. Defined for every enum above.
@@ -133,10 +151,16 @@ DEFUSED_ALL_WORDS(Attribution, unknown, exact, 5);
 DEFUSED_ALL_WORDS(Witness, none, sibling, 7);
 DEFUSED_ALL_WORDS(Mode, observe, enforce, 3);
 DEFUSED_ALL_WORDS(Action, hold, abort, 2);
-DEFUSED_ALL_WORDS(Gate, mode, identity_changed, 22);
-DEFUSED_ALL_WORDS(Outcome, released, interrupted, 6);
+DEFUSED_ALL_WORDS(Gate, mode, identity_changed, 23);
+DEFUSED_ALL_WORDS(Outcome, released, interrupted, 7);
+DEFUSED_ALL_WORDS(BreakerCause, none, ledger_lost, 3);
 DEFUSED_ALL_WORDS(FlushWaits, yes, unknown, 3);
 #undef DEFUSED_ALL_WORDS
+
+/// Whether an action that ended so counts as failed for the circuit breaker.
+[[nodiscard]] bool is_failed(Outcome outcome);
+/// Whether the abort file was written, or may have been.
+[[nodiscard]] bool may_have_written(Outcome outcome);
 
 /// Whether a wait of this class is one for a FUSE server's answer.
 [[nodiscard]] bool is_fuse(WaitClass wait_class);

@@ -62,16 +62,21 @@ TEST_CASE("a pass with every field set survives the way there and back") {
     CHECK(open.connections == std::vector{OpenConnection{ConnectionId{40}, 1234}});
     CHECK(open.seen == Nanoseconds(9));
   }
-  SECTION("ledger") {
-    REQUIRE(back->memory.ledger.entries.size() == 2);
-    const LedgerEntry& first = back->memory.ledger.entries[0];
-    CHECK(first.connection == ConnectionId{40});
-    CHECK(first.directory_inode == 1234);
-    CHECK(first.pid_namespace == NamespaceId{4026532178});
-    CHECK(first.at_boottime == Nanoseconds(1));
-    CHECK(first.at_wall == Nanoseconds(2));
-    CHECK(first.outcome == Outcome::released);
-    CHECK_FALSE(back->memory.ledger.entries[1].outcome);
+  SECTION("actions") {
+    CHECK(back->report.remedy.breaker_open);
+    CHECK(back->report.remedy.breaker_cause == BreakerCause::failed_outcomes);
+    CHECK(back->report.remedy.breaker_since == Nanoseconds(11));
+    CHECK(back->report.remedy.breaker_detail == pass.report.remedy.breaker_detail);
+    CHECK(back->report.remedy.failures_in_row == 2);
+    CHECK(back->report.remedy.inhibited);
+    CHECK(back->report.remedy.inhibited_since == Nanoseconds(12));
+    CHECK(back->report.remedy.inhibited_reason == "kernel upgrade");
+    CHECK(back->report.remedy.abort_budget == 1);
+    CHECK(back->report.remedy.record_trouble == "no space");
+    REQUIRE(back->report.actions.size() == 1);
+    CHECK(back->report.actions[0].outcome == Outcome::vetoed);
+    CHECK(back->report.actions[0].at == Nanoseconds(13));
+    CHECK(back->report.actions[0].by_hand);
   }
   SECTION("counters") {
     const Counters& counters = back->memory.counters;
@@ -106,8 +111,8 @@ TEST_CASE("settings with every field set survive the way there and back") {
   CHECK(back->interval == std::chrono::seconds(1));
   CHECK(back->policy.mode == Mode::enforce);
   CHECK_FALSE(back->policy.require_proven);
-  CHECK(back->policy.allow_fstypes == std::vector<std::string>{"fuse.lab"});
-  CHECK(back->policy.deny_fstypes.empty());
+  CHECK(back->policy.allow.fstypes == std::vector<std::string>{"fuse.lab"});
+  CHECK(back->policy.deny.fstypes.empty());
   CHECK(back->policy.max_aborts_window == std::chrono::hours(2));
   CHECK(back->web.listen_addresses == std::vector<std::string>{":1", "[::1]:2"});
   CHECK(back->log.format == LogFormat::json);

@@ -28,7 +28,7 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
   using Keys = std::vector<std::string>;
   CHECK(keys(report) == Keys{"schema", "scanned_at", "host", "provisional", "kernel", "blind", "gaps", "pid_namespaces",
                              "stuck_exits", "connections", "mode", "duration_seconds", "pid_namespace_count",
-                             "outcomes"});
+                             "outcomes", "remedy", "actions"});
   CHECK(keys(report["kernel"]) == Keys{"release", "fuse_flush_waits", "request_timeout_seconds"});
   CHECK(keys(report["gaps"][0]) == Keys{"file", "kind", "count", "processes"});
   const Json& found = report["pid_namespaces"][0];
@@ -51,7 +51,8 @@ TEST_CASE("the report has the keys of DESIGN.md section 7, in its order") {
                             "gaps",
                             "member_count",
                             "blocked_thread_count",
-                            "members"});
+                            "members",
+                            "cgroup"});
   CHECK(keys(found["init"]) == Keys{"pid", "start_ticks", "comm"});
   CHECK(keys(found["container"]) == Keys{"id", "runtime", "pod_uid"});
   CHECK(keys(found["decision"]) == Keys{"action", "reasons", "connection"});
@@ -88,7 +89,8 @@ TEST_CASE("so has each connection") {
                                                "device",
                                                "users",
                                                "viewers",
-                                               "containers"});
+                                               "containers",
+                                               "readers_disagree"});
   CHECK(keys(report["connections"][0]["servers"][0]) == Keys{"pid", "start_ticks", "comm", "state", "process_state"});
 }
 
@@ -132,6 +134,66 @@ TEST_CASE("the report says what the findings say") {
   CHECK(report["outcomes"][0]["recovery_seconds"] == 1.5);
 }
 
+TEST_CASE("what holds actions back, and what was done") {
+  Report report = make_sample_pass().report;
+  report.remedy.breaker_since = std::chrono::seconds(1782907000);
+  report.remedy.inhibited_since = std::chrono::seconds(1782907001);
+  report.actions[0].at = std::chrono::seconds(1782907002);
+  const Json json = render(report);
+  CHECK(json["remedy"] == Json::parse(R"({
+    "mode": "dry_run",
+    "breaker": {"state": "open", "cause": "failed_outcomes", "since": "2026-07-01T11:56:40.000Z", "failures_in_row": 2,
+                "detail": "abort of connection 40: not_released"},
+    "inhibited": {"reason": "kernel upgrade", "since": "2026-07-01T11:56:41.000Z"},
+    "abort_budget_remaining": 1,
+    "record_trouble": "no space"})"));
+  CHECK(json["actions"] == Json::parse(R"([
+    {"time": "2026-07-01T11:56:42.000Z", "pid_namespace": 4026532178, "connection": 40, "outcome": "vetoed",
+     "detail": "the hook said no", "recovery_seconds": null, "by_hand": true}])"));
+  CHECK(json["pid_namespaces"][0]["cgroup"] == "/system.slice/docker-0123abcd.scope");
+  CHECK(json["connections"][0]["readers_disagree"] == true);
+}
+
+TEST_CASE("nothing holds actions back: null, and no time of what is not") {
+  Report report;
+  report.remedy.breaker_since = std::chrono::seconds(1782907000);  // of a breaker that is closed
+  report.remedy.abort_budget = 3;
+  const Json remedy = render(report)["remedy"];
+  CHECK(remedy == Json::parse(R"({
+    "mode": "observe",
+    "breaker": {"state": "closed", "cause": "none", "since": null, "failures_in_row": 0, "detail": ""},
+    "inhibited": null, "abort_budget_remaining": 3, "record_trouble": null})"));
+  report.remedy.inhibited = true;
+  report.remedy.inhibited_reason = "an earlier prober may still act";
+  CHECK(render(report)["remedy"]["inhibited"] ==
+        Json{{"reason", "an earlier prober may still act"}, {"since", nullptr}});
+}
+
+TEST_CASE("actions newest first; one of another boot has neither namespace nor connection") {
+  Report report;
+  report.actions = {
+      OutcomeRecord{NamespaceId{7}, ConnectionId{41}, Outcome::released, "", std::chrono::milliseconds(2500)},
+      OutcomeRecord{NamespaceId{0}, ConnectionId{0}, Outcome::not_released, "", std::chrono::milliseconds(1)}};
+  const Json actions = render(report)["actions"];
+  REQUIRE(actions.size() == 2);
+  CHECK(actions[0]["connection"] == 41);
+  CHECK(actions[0]["recovery_seconds"] == 2.5);
+  CHECK(actions[1]["pid_namespace"].is_null());
+  CHECK(actions[1]["connection"].is_null());
+  CHECK(actions[1]["recovery_seconds"].is_null());
+}
+
+TEST_CASE("the explanation of a subject has the same remedy and actions") {
+  const PassResult pass = make_sample_pass();
+  const Json whole = render(pass.report);
+  const Json json =
+      Json::parse(render_subject_json(*pass.subject, pass.report, {}, Mode::enforce, ExposeSource::redacted));
+  CHECK(json["schema"] == "defused.explain/v1");
+  CHECK(json["configured_mode"] == "enforce");
+  CHECK(json["remedy"] == whole["remedy"]);
+  CHECK(json["actions"] == whole["actions"]);
+}
+
 TEST_CASE("what is unknown is null, what is none is an empty list") {
   Report report = make_sample_pass().report;
   report.kernel.default_request_timeout_seconds.reset();
@@ -152,7 +214,7 @@ TEST_CASE("what is unknown is null, what is none is an empty list") {
   CHECK(json["connections"][0]["waiting_since"].is_null());
 
   const Json empty = render(Report{});
-  for (const char* name : {"blind", "gaps", "pid_namespaces", "stuck_exits", "connections", "outcomes"}) {
+  for (const char* name : {"blind", "gaps", "pid_namespaces", "stuck_exits", "connections", "outcomes", "actions"}) {
     CHECK(empty[name] == Json::array());
   }
   CHECK(empty["scanned_at"] == "1970-01-01T00:00:00.000Z");

@@ -53,6 +53,7 @@ ConnectionFinding make_connection() {
   connection.viewers = {{1, "systemd"}};
   connection.containers = {Container{"0123abcd", "docker", ""}};
   connection.host_mount = true;
+  connection.readers_disagree = true;
   connection.orphaned = true;
   connection.waiting_since = std::chrono::seconds(1782907000);
   return connection;
@@ -76,6 +77,7 @@ Findings make_findings() {
   finding.members = {{4700, "docker-init"}, {4711, "s3fs"}};
   finding.member_count = 17;
   finding.blocked_thread_count = 2;
+  finding.cgroup = "/system.slice/docker-0123abcd.scope";
   finding.container = Container{"0123abcd", "docker", "11111111-2222-3333-4444-555555555555"};
   finding.blocked_threads = {make_thread(4712), make_thread(4713)};
   finding.connections = {ConnectionId{40}};
@@ -135,9 +137,6 @@ Memory make_memory() {
   memory.history.open_files[ProcessId{4711, 99}] =
       OpenFilesMemory{{OpenConnection{ConnectionId{40}, 1234}}, Nanoseconds(9)};
   memory.log = make_log();
-  memory.ledger.entries = {
-      LedgerEntry{ConnectionId{40}, 1234, NamespaceId{4026532178}, Nanoseconds(1), Nanoseconds(2), Outcome::released},
-      LedgerEntry{ConnectionId{41}, 1235, NamespaceId{4026532179}, Nanoseconds(3), Nanoseconds(4), std::nullopt}};
   Counters& counters = memory.counters;
   counters.scans = 17;
   counters.scan_failures = {{"read", 1}, {"detect", 2}};
@@ -167,6 +166,18 @@ PassResult make_sample_pass() {
   report.findings = make_findings();
   report.decisions = {
       Decision{NamespaceId{4026532178}, Action::hold, {Gate::mode, Gate::identity_changed}, ConnectionId{40}}};
+  report.actions = {OutcomeRecord{NamespaceId{4026532178}, ConnectionId{40}, Outcome::vetoed, "the hook said no",
+                                  Nanoseconds(0), Nanoseconds(13), true}};
+  report.remedy = RemedyState{true,
+                              BreakerCause::failed_outcomes,
+                              Nanoseconds(11),
+                              "abort of connection 40: not_released",
+                              2,
+                              true,
+                              Nanoseconds(12),
+                              "kernel upgrade",
+                              1,
+                              "no space"};
   report.outcomes = {OutcomeRecord{NamespaceId{4026532178}, ConnectionId{40}, Outcome::partly_released,
                                    "one thread is left", std::chrono::milliseconds(1500)}};
   pass.memory = make_memory();
@@ -188,10 +199,20 @@ Settings make_sample_settings() {
   settings.pass_deadline = std::chrono::seconds(2);
   settings.max_lost_probers = 3;
   settings.detect.stuck_after = std::chrono::seconds(4);
-  settings.policy = PolicySettings{
-      Mode::enforce,        std::chrono::seconds(5), 6, false, {"fuse.lab"}, {}, std::chrono::seconds(7), 8,
-      std::chrono::hours(2)};
-  settings.remedy.watch = std::chrono::seconds(9);
+  PolicySettings& policy = settings.policy;
+  policy.mode = Mode::enforce;
+  policy.min_stuck = std::chrono::seconds(5);
+  policy.min_samples = 6;
+  policy.require_proven = false;
+  policy.allow = Selectors{{"fuse.lab"}, {"s3:*"}, {"/mnt/*"}, {"0123*"}, {"8a1b*"}, {"/kubepods*"}};
+  policy.deny = Selectors{{}, {"x"}, {"/"}, {"abcd"}, {"p"}, {"/system.slice/*"}};
+  policy.cooldown = std::chrono::seconds(7);
+  policy.max_aborts = 8;
+  policy.max_aborts_window = std::chrono::hours(2);
+  policy.breaker_failures = 4;
+  settings.remedy =
+      RemedySettings{std::chrono::seconds(9), {"/before", "a"}, {"/after"}, std::chrono::seconds(10), 11, 12};
+  settings.audit = AuditSettings{13, 14};
   settings.web = WebSettings{{":1", "[::1]:2"}, "/m"};
   settings.log = LogSettings{LogFormat::json, LogLevel::error};
   settings.expose_source = ExposeSource::full;

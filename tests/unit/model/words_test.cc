@@ -11,7 +11,7 @@
 namespace defused {
 
 TEMPLATE_TEST_CASE("every word has one spelling of its own and is found by it", "", DyingState, WaitClass, Verdict,
-                   Evidence, ServerState, Attribution, Mode, Action, Gate, Outcome, FlushWaits) {
+                   Evidence, ServerState, Attribution, Witness, Mode, Action, Gate, Outcome, BreakerCause, FlushWaits) {
   std::set<std::string_view> spellings;
   for (const TestType word : AllWords<TestType>::values) {
     const std::string_view text = to_string(word);
@@ -34,12 +34,40 @@ TEST_CASE("the spellings are those of DESIGN.md") {
   CHECK(to_string(Outcome::skipped_identity_changed) == "skipped_identity_changed");
 }
 
+// Dashboards, alerts and readers of the audit log know these words: a change of one is a change for them.
+TEST_CASE("the words that others rely on") {
+  const auto joined = []<typename Word>(const Word& /*first*/) {
+    std::string out;
+    for (const Word word : AllWords<Word>::values) out += (out.empty() ? "" : " ") + std::string(to_string(word));
+    return out;
+  };
+  CHECK(
+      joined(Gate{}) ==
+      "mode too_young too_few_samples progressing verdict connection_ambiguous server_alive server_unknown "
+      "server_inferred outside_users outside_viewers host_mount denied not_allowed rate_limited cooldown breaker_open "
+      "inhibited gap readers_disagree record_unwritable vetoed identity_changed");
+  CHECK(joined(Outcome{}) ==
+        "released partly_released not_released write_failed skipped_identity_changed vetoed interrupted");
+  CHECK(joined(BreakerCause{}) == "none failed_outcomes ledger_lost");
+  CHECK(joined(Mode{}) == "observe dry_run enforce");
+}
+
 TEST_CASE("four wait classes wait for a FUSE server") {
   int fuse = 0;
   for (const WaitClass wait_class : AllWords<WaitClass>::values) fuse += is_fuse(wait_class) ? 1 : 0;
   CHECK(fuse == 4);
   CHECK(is_fuse(WaitClass::fuse_lock));
   CHECK_FALSE(is_fuse(WaitClass::unknown));
+}
+
+TEST_CASE("which outcomes count as failed, and which may have written") {
+  const std::set<Outcome> failed = {Outcome::not_released, Outcome::write_failed, Outcome::interrupted};
+  const std::set<Outcome> unwritten = {Outcome::skipped_identity_changed, Outcome::vetoed};
+  for (const Outcome outcome : AllWords<Outcome>::values) {
+    CAPTURE(to_string(outcome));
+    CHECK(is_failed(outcome) == (failed.count(outcome) > 0));
+    CHECK(may_have_written(outcome) == (unwritten.count(outcome) == 0));
+  }
 }
 
 TEST_CASE("a connection's id is the kernel's device number") {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// ReadRecorder: keeps what was read below a root, path by path, so that the readings a decision rests on can be kept as
+// evidence and read again. Bounded; what does not fit is counted. One thread.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace defused {
+
+class ReadRecorder {
+ public:
+  enum class Kind { file, link, directory };
+  struct Entry {
+    Kind kind = Kind::file;
+    std::string text;   ///< of a file or link; of a directory its names, a line each, those of directories end in "/"
+    bool whole = true;  ///< false: of a file only its beginning was read
+  };
+
+  /// `max_bytes` of paths and texts together.
+  explicit ReadRecorder(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  /// The last reading of a path wins, but a beginning takes the place of nothing but a shorter one. Paths are relative
+  /// to the root ("4711/task/4712/stack"; "" is the root itself).
+  void note(std::string_view path, Kind kind, std::string_view text, bool whole = true);
+
+  [[nodiscard]] const std::map<std::string, Entry>& entries() const { return entries_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t left_out() const { return left_out_; }  ///< readings that did not fit
+
+ private:
+  std::size_t max_bytes_;
+  std::size_t bytes_ = 0;
+  std::size_t left_out_ = 0;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace defused

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept of readings: the last ones, within bounds, under the paths that a hook sees.
+#include "base/recorder.h"
+
+#include <stdlib.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/beneath.h"
+
+namespace defused {
+
+namespace {
+
+namespace fs = std::filesystem;  // for trees of our own only
+using Kind = ReadRecorder::Kind;
+
+class Tree {
+ public:
+  Tree() {
+    std::string name = "/tmp/defused-recorder-XXXXXX";
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    root_ = name;
+    fs::create_directories(root_ / "17" / "task" / "18");
+    std::ofstream(root_ / "17" / "status") << "Name:\tcat\n";
+    std::ofstream(root_ / "17" / "task" / "note") << "x";
+    std::ofstream(root_ / "uptime") << "1 2\n";
+    fs::create_symlink("pid:[17]", root_ / "17" / "ns");
+  }
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
+  ~Tree() {
+    std::error_code ignored;
+    fs::remove_all(root_, ignored);
+  }
+  [[nodiscard]] std::string path() const { return root_.string(); }
+
+ private:
+  fs::path root_;
+};
+
+std::vector<std::string> paths(const ReadRecorder& recorder) {
+  std::vector<std::string> found;
+  for (const auto& [path, entry] : recorder.entries()) found.push_back(path);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("the last reading of a path is kept") {
+  ReadRecorder recorder(100);
+  recorder.note("17/status", Kind::file, "first");
+  recorder.note("17/status", Kind::link, "second!");
+  REQUIRE(recorder.entries().size() == 1);
+  CHECK(recorder.entries().at("17/status").text == "second!");
+  CHECK(recorder.entries().at("17/status").kind == Kind::link);
+  CHECK(recorder.bytes() == 9 + 7);
+  recorder.note("17/status", Kind::file, "");
+  CHECK(recorder.bytes() == 9);
+  CHECK(recorder.left_out() == 0);
+}
+
+TEST_CASE("a beginning takes the place of nothing but a shorter one") {
+  ReadRecorder recorder(100);
+  const auto text = [&] { return recorder.entries().at("m").text; };
+  recorder.note("m", Kind::file, "ab", false);
+  CHECK(text() == "ab");
+  CHECK_FALSE(recorder.entries().at("m").whole);
+  recorder.note("m", Kind::file, "x", false);
+  CHECK(text() == "ab");
+  recorder.note("m", Kind::file, "xyz", false);
+  CHECK(text() == "xyz");
+  recorder.note("m", Kind::file, "w");
+  CHECK(text() == "w");
+  CHECK(recorder.entries().at("m").whole);
+  recorder.note("m", Kind::file, "longer", false);
+  CHECK(text() == "w");
+}
+
+TEST_CASE("what does not fit is left out and counted, and does not leave an older reading behind") {
+  ReadRecorder recorder(10);
+  recorder.note("a", Kind::file, "12345");
+  recorder.note("b", Kind::file, "1234");  // 6 + 5
+  CHECK(paths(recorder) == std::vector<std::string>{"a"});
+  CHECK(recorder.left_out() == 1);
+  recorder.note("b", Kind::file, "123");
+  CHECK(paths(recorder) == std::vector<std::string>{"a", "b"});
+  CHECK(recorder.bytes() == 10);
+  recorder.note("a", Kind::file, "123456");
+  CHECK(paths(recorder) == std::vector<std::string>{"b"});
+  CHECK(recorder.bytes() == 4);
+  CHECK(recorder.left_out() == 2);
+}
+
+TEST_CASE("files, links and listings are recorded under the paths that a hook sees, errors are not") {
+  const Tree tree;
+  std::vector<std::string> seen;
+  auto root = Beneath::open_root(tree.path(), [&](std::string_view path) -> std::optional<Error> {
+    seen.emplace_back(path);
+    return std::nullopt;
+  });
+  REQUIRE(root);
+  ReadRecorder recorder(10'000);
+  root->record_to(&recorder);
+  bool truncated = false;
+  REQUIRE(root->read_file("uptime"));
+  REQUIRE(root->list_numbers(".", 10, truncated));
+  const auto process = root->open_directory("17");
+  REQUIRE(process);
+  REQUIRE(process->read_file("status"));
+  REQUIRE(process->read_link("ns"));
+  REQUIRE(process->list("task", 10, truncated));
+  REQUIRE(process->open_directory("task").value().list(".", 10, truncated));
+  CHECK_FALSE(process->read_file("absent"));
+  CHECK(seen == std::vector<std::string>{"uptime", ".", "17", "17/status", "17/ns", "17/task", "17/task", "17/task/.",
+                                         "17/absent"});
+  CHECK(paths(recorder) == std::vector<std::string>{"", "17/ns", "17/status", "17/task", "uptime"});
+  const auto& entries = recorder.entries();
+  CHECK(entries.at("").text == "17/\n");  // only what was asked for: numbers
+  CHECK(entries.at("").kind == Kind::directory);
+  CHECK(entries.at("17/ns").text == "pid:[17]");
+  CHECK(entries.at("17/ns").kind == Kind::link);
+  CHECK(entries.at("17/status").text == "Name:\tcat\n");
+  const std::string listing = entries.at("17/task").text;
+  CHECK((listing == "18/\nnote\n" || listing == "note\n18/\n"));
+  root->record_to(nullptr);
+  REQUIRE(root->read_file("17/status"));
+  CHECK(recorder.entries().size() == 5);
+}
+
+TEST_CASE("a beginning is recorded as one, and what need not be is not") {
+  const Tree tree;
+  auto root = Beneath::open_root(tree.path(), {}, "proc/");
+  REQUIRE(root);
+  ReadRecorder recorder(10'000);
+  root->record_to(&recorder);
+  CHECK(root->read_file("17/status", 4)->truncated);
+  CHECK(recorder.entries().at("proc/17/status").text == "Name");
+  CHECK_FALSE(recorder.entries().at("proc/17/status").whole);
+  CHECK(root->read_unrecorded("uptime", 100)->text == "1 2\n");
+  CHECK(recorder.entries().size() == 1);
+  root->note_read("uptime", Kind::file, "1");
+  CHECK(recorder.entries().at("proc/uptime").text == "1");
+  root->note_read(".", Kind::directory, "17/\n");
+  CHECK(recorder.entries().at("proc").kind == Kind::directory);
+}
+
+TEST_CASE("listings come in one order, whatever the file system") {
+  const Tree tree;
+  for (const char* name : {"9", "10", "100", "8"}) std::ofstream(fs::path(tree.path()) / "17" / "task" / name) << "";
+  const auto root = Beneath::open_root(tree.path() + "/17");
+  REQUIRE(root);
+  bool truncated = false;
+  CHECK(root->list("task", 10, truncated).value() == std::vector<std::string>{"8", "9", "10", "18", "100", "note"});
+  std::vector<std::uint64_t> numbers;
+  const auto entries = root->list_numbers("task", 10, truncated);
+  REQUIRE(entries);
+  for (const NumberedEntry& entry : *entries) numbers.push_back(entry.number);
+  CHECK(numbers == std::vector<std::uint64_t>{8, 9, 10, 18, 100});
+}
+
+}  // namespace defused
