@@ -219,6 +219,7 @@ std::vector<ConnectionFinding> judge_connections(const Snapshot& snapshot, const
     finding.server_evidence = answer.evidence;
     finding.servers = std::move(answer.servers);
     judge_harm(snapshot, tree, index, finding);
+    finding.readers_disagree = snapshot.surroundings && snapshot.surroundings->readers_disagree;
     finding.orphaned = is_orphaned(snapshot, finding);
     findings.push_back(std::move(finding));
   }

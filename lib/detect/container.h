@@ -18,7 +18,8 @@ namespace defused {
 ///
 /// In nested ones (docker in docker, kind, podman in LXC) the innermost, that is the last, wins, with its own runtime
 /// and the innermost pod. A container that may write its own cgroup tree can so append a name: the answer is for
-/// reading, and decides nothing.
+/// reading, and proves nothing. Selectors by container id or pod UID trust it as far as the operator does; those by
+/// control group can ask for the beginning of the path, which no container chooses.
 ///
 /// The id is 64 lowercase hexadecimal digits, or the short name of an LXC or nspawn container. It is empty, beside a
 /// `pod_uid`, where only the pod is known. `runtime` is empty where the path does not tell (the cgroupfs driver below

@@ -94,6 +94,7 @@ class Detector {
     }
     for (ConnectionFinding& connection : connections_) {
       tell_stall(connection);
+      tell_lost_server(connection);
       // Its requests were counted before anybody looked for holders and mounts: one that ended in between has neither.
       connection.orphaned = connection.orphaned && connection.stalled_since;
       connection.containers = containers_around(connection, snapshot_, tree_, after_);
@@ -169,6 +170,7 @@ class Detector {
     finding.init_comm = dying.init->brief.name;
     finding.state = dying.state;
     finding.container = container_of(dying, after_);
+    finding.cgroup = cgroup_of(dying, after_);
     finding.gaps = gaps_of(dying);
     finding.member_count = static_cast<std::uint32_t>(dying.members.size());
     for (const ProcessSample* member : dying.members) {
@@ -265,6 +267,19 @@ class Detector {
     const bool was = known != before_.connections.end() && known->second.silent_since > Nanoseconds(0) &&
                      may_be_same(known->second.directory_inode, memory.directory_inode);
     memory.silent_since = was ? known->second.silent_since : snapshot_.taken.boottime;
+  }
+
+  // Counted from the first look without it, not from the last one with it: looks may be far apart.
+  void tell_lost_server(ConnectionFinding& connection) {
+    const auto found = after_.connections.find(connection.id);
+    if (found == after_.connections.end()) return;
+    ConnectionMemory& memory = found->second;
+    const auto known = before_.connections.find(connection.id);
+    const bool same =
+        known != before_.connections.end() && may_be_same(known->second.directory_inode, memory.directory_inode);
+    memory.answered = connection.server_state == ServerState::alive || (same && known->second.answered);
+    if (!memory.answered || memory.silent_since == Nanoseconds(0)) return;
+    connection.server_gone_for = snapshot_.taken.boottime - memory.silent_since;
   }
 
   // Whether a request moves, its number tells; that none can move, the lack of a server.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
+#include <utility>
 
 #include "detect/connections.h"
 #include "detect/container.h"
@@ -40,6 +42,13 @@ void forget(const Snapshot& snapshot, OpenFiles& files) {
                         at->second.seen != snapshot.taken.boottime;
     at = found == lives.end() || closed ? files.erase(at) : std::next(at);
   }
+}
+
+// kernel/cgroup/cgroup.c proc_cgroup_show(): what is written behind the path of a control group that was removed.
+std::string without_deleted(const std::string& path) {
+  constexpr std::string_view kMark = " (deleted)";
+  const bool marked = path.size() > kMark.size() && path.compare(path.size() - kMark.size(), kMark.size(), kMark) == 0;
+  return marked ? path.substr(0, path.size() - kMark.size()) : path;
 }
 
 // The least lately seen ones go.
@@ -97,11 +106,10 @@ std::map<pid_t, ContainerMemory> remember_containers(const Snapshot& snapshot, c
     if (!process.is_init()) continue;
     const auto read = snapshot.init_cgroups.find(process.pid);
     if (read != snapshot.init_cgroups.end()) {
-      for (const std::string& path : read->second) {
-        if (!parse_container(path)) continue;
-        after[process.pid] = ContainerMemory{process.ppid, path};
-        break;
-      }
+      const auto& paths = read->second;
+      auto path = std::find_if(paths.begin(), paths.end(), [](const auto& one) { return parse_container(one); });
+      if (path == paths.end()) path = paths.begin();
+      if (path != paths.end()) after[process.pid] = ContainerMemory{process.ppid, *path};
       continue;
     }
     // Dying: what it was while it lived. As long as its parent is there, another parent means another process.
@@ -172,12 +180,30 @@ std::optional<Container> container_of(const DyingNamespace& dying, const History
   return pod;
 }
 
+std::string cgroup_of(const DyingNamespace& dying, const History& memory) {
+  const auto& paths = dying.init->cgroup_paths;
+  if (!paths.empty()) return without_deleted(paths.front());
+  const auto known = memory.containers.find(dying.init->id.pid);
+  if (known != memory.containers.end()) return known->second.path;
+  // One that was put into the namespace from outside is in a control group of its own: then they do not agree.
+  std::string found;
+  for (const ProcessSample* member : dying.members) {
+    if (member->cgroup_paths.empty()) continue;
+    std::string path = without_deleted(member->cgroup_paths.front());
+    if (!found.empty() && path != found) return {};
+    found = std::move(path);
+  }
+  return found;
+}
+
 std::optional<Container> container_above(pid_t pid, const ProcessTree& tree, const History& memory) {
   // Bounded, since a tree read while it changes may hold a circle.
   constexpr int kMostParents = 1024;
   for (int steps = 0; steps < kMostParents && pid > 0; ++steps) {
     const auto known = memory.containers.find(pid);
-    if (known != memory.containers.end()) return find_container({known->second.path});
+    if (known != memory.containers.end()) {
+      if (auto found = find_container({known->second.path})) return found;
+    }
     const ProcessBrief* brief = tree.brief(pid);
     pid = brief == nullptr ? 0 : brief->ppid;
   }

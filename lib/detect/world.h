@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/report.h"
 #include "model/snapshot.h"
 #include "model/words.h"
 
@@ -60,7 +61,6 @@ struct MountFacts {
   std::vector<std::string> mount_points;  ///< distinct, at most kMaxMountPoints
   std::set<int> mount_ids;
 };
-inline constexpr std::size_t kMaxMountPoints = 16;
 
 std::map<ConnectionId, MountFacts> collect_mounts(const Snapshot& snapshot);
 

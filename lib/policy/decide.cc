@@ -4,18 +4,13 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
-#include "base/text.h"
 #include "policy/gates.h"
 
 namespace defused {
 
 namespace {
-
-bool matches_any(const std::vector<std::string>& patterns, const std::string& text) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& pattern) { return matches_glob(pattern, text); });
-}
 
 class Judge {
  public:
@@ -26,8 +21,10 @@ class Judge {
   }
 
   [[nodiscard]] Decision judge(const NamespaceFinding& finding) const {
-    if (finding.connections.empty()) return judge_for(finding, std::nullopt);
     std::vector<ConnectionId> ids = finding.connections;
+    if (ids.empty()) return judge_for(finding, std::nullopt);
+    const auto& wanted = restraints_.by_hand;
+    if (wanted && std::count(ids.begin(), ids.end(), *wanted) > 0) return judge_for(finding, wanted);
     std::sort(ids.begin(), ids.end());
     std::optional<Decision> best;
     for (const ConnectionId id : ids) {
@@ -47,6 +44,7 @@ class Judge {
     }
     Decision decision;
     decision.pid_namespace = finding.id;
+    decision.abort_budget = remaining_budget(policy_, ledger_, now_);
     decision.connection = id;
     for (const GateRule& rule : gate_rules()) {
       if (rule.holds(it)) decision.reasons.push_back(rule.gate);
@@ -82,11 +80,25 @@ std::vector<Decision> decide(const Findings& findings, const PolicySettings& pol
   return decisions;
 }
 
-std::vector<Gate> selector_gates(const PolicySettings& policy, const std::string& fstype) {
-  std::vector<Gate> gates;
-  if (matches_any(policy.deny_fstypes, fstype)) gates.push_back(Gate::denied);
-  if (fstype.empty() || !matches_any(policy.allow_fstypes, fstype)) gates.push_back(Gate::not_allowed);
-  return gates;
+std::uint32_t remaining_budget(const PolicySettings& policy, const Ledger& ledger, Instant now) {
+  if (may_have_forgotten(ledger, policy.max_aborts_window, now)) return 0;
+  const std::size_t used = count_attempts(ledger, policy.max_aborts_window, now);
+  const std::size_t limit = policy.max_aborts;
+  return static_cast<std::uint32_t>(limit - std::min(limit, used));
+}
+
+void note_outcome(Breaker& breaker, Outcome outcome, const PolicySettings& policy, const std::string& sentence,
+                  Nanoseconds now_wall) {
+  if (!may_have_written(outcome)) return;
+  if (!is_failed(outcome)) {
+    breaker.failures = 0;
+    return;
+  }
+  ++breaker.failures;
+  if (breaker.is_open() || breaker.failures < policy.breaker_failures) return;
+  breaker.cause = BreakerCause::failed_outcomes;
+  breaker.since_wall = now_wall;
+  breaker.detail = sentence;
 }
 
 }  // namespace defused

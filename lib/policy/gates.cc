@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "policy/selectors.h"
+
 namespace defused {
 
 namespace {
@@ -13,16 +15,23 @@ bool any_deciding(const Case& it, Predicate predicate) {
                      [&](const BlockedThread* thread) { return predicate(*thread); });
 }
 
-bool wrong_mode(const Case& it) { return it.policy.mode != Mode::enforce; }
+// By hand, the person who typed it is the mode.
+bool wrong_mode(const Case& it) { return it.policy.mode != Mode::enforce && !it.restraints.by_hand; }
 
 // The oldest waiter counts: one more that got caught since (a health check, say) does not make the connection younger.
 bool too_young(const Case& it) {
+  if (it.restraints.override_age) return false;
   if (!it.finding.stuck || it.finding.stuck_for < it.policy.min_stuck) return true;
+  // The grace for a descriptor in flight counts from when its holder was gone, however long the thread has waited.
+  if (it.connection != nullptr && it.connection->server_gone_for.value_or(it.policy.min_stuck) < it.policy.min_stuck) {
+    return true;
+  }
   return !it.deciding.empty() &&
          !any_deciding(it, [&](const BlockedThread& thread) { return thread.blocked_for >= it.policy.min_stuck; });
 }
 
 bool too_few_samples(const Case& it) {
+  if (it.restraints.override_age) return false;
   return it.finding.samples < it.policy.min_samples ||
          any_deciding(it, [&](const BlockedThread& thread) { return thread.samples < it.policy.min_samples; });
 }
@@ -76,99 +85,138 @@ bool outside_viewers(const Case& it) {
 
 bool host_mount(const Case& it) { return it.connection != nullptr && it.connection->host_mount; }
 
-bool selected(const Case& it, Gate gate) {
+bool denied(const Case& it) { return is_denied(it.policy.deny, it.finding, it.connection); }
+
+// By hand: what waits for another connection was not asked for.
+bool not_allowed(const Case& it) {
+  if (it.restraints.by_hand && it.id != it.restraints.by_hand) return true;
   if (!it.id) return false;
-  const auto gates = selector_gates(it.policy, it.connection == nullptr ? std::string() : it.connection->fstype);
-  return std::find(gates.begin(), gates.end(), gate) != gates.end();
+  return it.connection == nullptr || !is_allowed(it.policy.allow, it.policy.deny, it.finding, *it.connection);
 }
 
-bool denied(const Case& it) { return selected(it, Gate::denied); }
-
-bool not_allowed(const Case& it) { return selected(it, Gate::not_allowed); }
-
-bool is_within(const Case& it, const LedgerEntry& entry, Nanoseconds window) {
-  return it.now.boottime - entry.at_boottime < window;
+bool is_within(const LedgerEntry& entry, Nanoseconds window, Instant now) {
+  return now.boottime - entry.at_boottime < window;
 }
 
-// What the Ledger has forgotten cannot be counted, so its length is a limit too.
-bool rate_limited(const Case& it) {
-  const auto& entries = it.ledger.entries;
-  const auto attempts = std::count_if(entries.begin(), entries.end(), [&](const LedgerEntry& entry) {
-    return entry.outcome != Outcome::skipped_identity_changed && is_within(it, entry, it.policy.max_aborts_window);
-  });
-  const auto limit = std::min<std::size_t>(it.policy.max_aborts, kMaxLedgerEntries);
-  return static_cast<std::size_t>(attempts) >= limit;
-}
+bool counts(const LedgerEntry& entry) { return !entry.outcome || may_have_written(*entry.outcome); }
+
+bool rate_limited(const Case& it) { return remaining_budget(it.policy, it.ledger, it.now) == 0; }
 
 // A fusectl mounted anew has other inodes for the same connections; the namespace tells then that it is the same one.
+// Entries of an earlier boot have no connection: the kernel gives out no device number 0.
 bool is_of_case(const Case& it, const LedgerEntry& entry) {
-  if (entry.connection != it.id) return false;
+  if (entry.connection == ConnectionId{} || entry.connection != it.id) return false;
   return it.connection == nullptr || entry.directory_inode == it.connection->directory_inode ||
          entry.pid_namespace == it.finding.id;
 }
 
-bool cooldown(const Case& it) {
+template <typename Predicate>
+bool any_entry(const Case& it, Nanoseconds window, Predicate predicate) {
   const auto& entries = it.ledger.entries;
   return std::any_of(entries.begin(), entries.end(), [&](const LedgerEntry& entry) {
-    const bool skipped = entry.outcome == Outcome::skipped_identity_changed;
-    return is_of_case(it, entry) && is_within(it, entry, skipped ? it.policy.min_stuck : it.policy.cooldown);
+    return is_of_case(it, entry) && is_within(entry, window, it.now) && predicate(entry);
   });
 }
 
-bool inhibited(const Case& it) { return !it.restraints.may_act; }
+// What was forgotten may have been this one.
+bool cooldown(const Case& it) {
+  return any_entry(it, it.policy.cooldown, counts) || may_have_forgotten(it.ledger, it.policy.cooldown, it.now);
+}
+
+// The situation moved, or a hook said no: its age begins anew. Without a pause it would be tried in each pass.
+bool vetoed(const Case& it) {
+  return any_entry(it, it.policy.min_stuck, [](const LedgerEntry& entry) { return entry.outcome == Outcome::vetoed; });
+}
+
+bool identity_changed(const Case& it) {
+  return any_entry(it, it.policy.min_stuck,
+                   [](const LedgerEntry& entry) { return entry.outcome == Outcome::skipped_identity_changed; });
+}
+
+bool inhibited(const Case& it) { return it.restraints.inhibited; }
+
+bool breaker_open(const Case& it) { return it.ledger.breaker.is_open(); }
+
+bool readers_disagree(const Case& it) { return it.connection != nullptr && it.connection->readers_disagree; }
 
 // An identity that was not read cannot be compared before the write.
 bool has_gap(const Case& it) {
   if (it.finding.gap || it.finding.id.inode == 0 || it.finding.init.start_ticks == 0) return true;
   if (any_deciding(it, [](const BlockedThread& thread) { return thread.id.start_ticks == 0; })) return true;
   if (!it.id) return false;
-  return it.connection == nullptr || it.connection->directory_inode == 0 || !it.connection->outside_users ||
-         !it.connection->outside_viewers;
+  return it.id == ConnectionId{} || it.connection == nullptr || it.connection->directory_inode == 0 ||
+         !it.connection->outside_users || !it.connection->outside_viewers;
 }
 
 bool record_unwritable(const Case& it) { return it.restraints.record_unwritable; }
 
 constexpr std::array<GateRule, kGateRules> kRules = {{
-    {Gate::mode, "policy.mode is not enforce", "acting is off until the operator switches it on", wrong_mode},
-    {Gate::too_young, "not stuck, or for less than min_stuck (the namespace; the oldest thread on the connection)",
-     "a server that restarts, or a descriptor in flight, gets the time to answer", too_young},
+    {Gate::mode, "the mode is not enforce; not asked by hand", "acting is off until the operator switches it on",
+     "mode", wrong_mode},
+    {Gate::too_young,
+     "not stuck, or for less than min_stuck (the namespace; the oldest thread on the connection; since its server was "
+     "gone)",
+     "a server that restarts, or a descriptor in flight, gets the time to answer", "remedy.min_stuck", too_young},
     {Gate::too_few_samples, "fewer than min_samples equal samples of a thread that decides",
-     "an age alone may come from a clock or from `sched`; it has to be seen repeatedly", too_few_samples},
+     "an age alone may come from a clock or from `sched`; it has to be seen repeatedly", "remedy.min_samples",
+     too_few_samples},
     {Gate::progressing, "no thread stands still, or one that decides has run since the last sample",
-     "what moves is dying by itself", progressing},
-    {Gate::verdict, "verdict of the namespace or of a thread that decides is not deadlocked",
-     "everything else may still end well, or is not helped by an abort", not_deadlocked},
+     "what moves is dying by itself", "", progressing},
+    {Gate::verdict, "the verdict of the namespace, or of a thread that decides, is not deadlocked",
+     "everything else may still end well, or is not helped by an abort", "", not_deadlocked},
     {Gate::connection_ambiguous, "no connection singled out, or by an attribution that does not serve acting",
-     "the wrong connection would be destroyed, for all its clients", connection_ambiguous},
-    {Gate::server_alive, "a live process holds /dev/fuse of the connection", "a live server may still answer",
+     "the wrong connection would be destroyed, for all its clients", "", connection_ambiguous},
+    {Gate::server_alive, "a live process holds /dev/fuse of the connection", "a live server may still answer", "",
      server_alive},
-    {Gate::server_unknown, "server state unknown, without any evidence, or the connection was not found",
-     "unknown is not none", server_unknown},
+    {Gate::server_unknown, "the server's state is unknown or without evidence, or the connection was not found",
+     "unknown is not none", "", server_unknown},
     {Gate::server_inferred, "require_proven, and the evidence is only inferred",
      "before Linux 6.16 the kernel does not say whose descriptor it is; the operator decides whether that is enough",
-     server_inferred},
-    {Gate::outside_users, "live processes outside with open files on the connection", "they would lose their files",
+     "remedy.require_proven", server_inferred},
+    {Gate::outside_users, "live processes outside with open files on the connection", "they would lose their files", "",
      outside_users},
     {Gate::outside_viewers, "mount namespaces of live processes outside that have it mounted",
-     "they would be left with a dead mount", outside_viewers},
+     "they would be left with a dead mount", "", outside_viewers},
     {Gate::host_mount, "mounted in the mount namespace of the host's PID 1", "it serves the host, not one container",
-     host_mount},
-    {Gate::denied, "a deny pattern matches the file-system type", "shared by design, or excluded by the operator",
-     denied},
-    {Gate::not_allowed, "no allow pattern matches the file-system type, or the type is not known",
-     "the operator says what may be touched", not_allowed},
+     "", host_mount},
+    {Gate::denied, "a deny pattern matches", "shared by design, or excluded by the operator", "remedy.deny", denied},
+    {Gate::not_allowed,
+     "no allow pattern matches, or what there are patterns for is not known; by hand: another connection was asked for",
+     "the operator says what may be touched", "remedy.allow", not_allowed},
     {Gate::rate_limited, "max_aborts in max_aborts_window, or another namespace is acted on in this pass",
-     "many aborts in a row mean that something else is wrong; one action at a time", rate_limited},
+     "many aborts in a row mean that something else is wrong; one action at a time", "remedy.max_aborts", rate_limited},
     {Gate::cooldown, "an earlier action on the connection within cooldown",
-     "what an abort did not solve, a second one does not either", cooldown},
-    {Gate::inhibited, "an earlier prober may still act", "one actor at a time", inhibited},
+     "what an abort did not solve, a second one does not either", "remedy.cooldown", cooldown},
+    {Gate::breaker_open, "the circuit breaker: failed actions in a row, or a ledger that was lost",
+     "where aborts do not help, more of them do harm: a person looks first", "remedy.breaker_failures", breaker_open},
+    {Gate::inhibited, "the inhibit file, or somebody else who may be acting",
+     "the operator said so; one actor at a time", "", inhibited},
     {Gate::gap, "something the decision rests on was unreadable: threads, users, viewers, an identity",
-     "unreadable is unknown, never none", has_gap},
-    {Gate::record_unwritable, "ledger or audit cannot be written and fsynced",
-     "what cannot be accounted for is not done", record_unwritable},
+     "unreadable is unknown, never none", "", has_gap},
+    {Gate::readers_disagree, "the kernel (BPF) and /proc do not say the same of who holds or uses the connection",
+     "one of them is wrong, and it is not known which", "", readers_disagree},
+    {Gate::record_unwritable, "ledger or audit log cannot be written and fsynced",
+     "what cannot be accounted for is not done", "state_directory", record_unwritable},
+    {Gate::vetoed, "the before-hook said no, or could not be asked, within min_stuck",
+     "what the hook knows, defused does not", "remedy.before_hook", vetoed},
+    {Gate::identity_changed, "the second reading, just before the write, was not the same, within min_stuck",
+     "the situation moves: its age begins anew", "remedy.min_stuck", identity_changed},
 }};
 
 }  // namespace
+
+std::size_t count_attempts(const Ledger& ledger, Nanoseconds window, Instant now) {
+  const auto& entries = ledger.entries;
+  return static_cast<std::size_t>(std::count_if(entries.begin(), entries.end(), [&](const LedgerEntry& entry) {
+    return counts(entry) && is_within(entry, window, now);
+  }));
+}
+
+bool may_have_forgotten(const Ledger& ledger, Nanoseconds window, Instant now) {
+  const auto& entries = ledger.entries;
+  return entries.size() >= kMaxLedgerEntries &&
+         std::all_of(entries.begin(), entries.end(), [&](const auto& entry) { return is_within(entry, window, now); });
+}
 
 const std::array<GateRule, kGateRules>& gate_rules() { return kRules; }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of gates: each gate once, what it looks at, why it exists, and the question itself. A gate that cannot tell
-// holds. Pure; inner part of lib/policy. Not asked here: breaker_open and readers_disagree (nothing feeds them yet) and
-// identity_changed, which lib/remedy finds and tells as an outcome.
+// The table of gates: each gate once, what it looks at, why it exists, the configuration key that moves it, and the
+// question itself. A gate that cannot tell holds. Pure.
 #pragma once
 
 #include <array>
@@ -34,10 +33,18 @@ struct GateRule {
   Gate gate;
   std::string_view looks_at;
   std::string_view why;
+  std::string_view knob;  ///< configuration key ("remedy.min_stuck") or object of keys ("remedy.deny"); "": none
   bool (*holds)(const Case&);
 };
 
-inline constexpr std::size_t kGateRules = 19;
+inline constexpr std::size_t kGateRules = AllWords<Gate>::values.size();
+
+/// Entries of the last `window` by which something was written, or may have been.
+std::size_t count_attempts(const Ledger& ledger, Nanoseconds window, Instant now);
+
+/// Whether an entry of the last `window` may be missing: the ledger is as long as it may be, and no older entry is
+/// left.
+bool may_have_forgotten(const Ledger& ledger, Nanoseconds window, Instant now);
 
 /// In the order of the enum.
 const std::array<GateRule, kGateRules>& gate_rules();

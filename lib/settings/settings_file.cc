@@ -36,7 +36,7 @@ struct Given {
   std::string shown;
 };
 
-// ---- Given -> Settings; false: not what the key takes
+// ---- Given -> Settings; false: not what the key takes. The items of a list were looked at one by one before.
 
 bool store(const DurationKey& key, const Given& given, Settings& settings) {
   const auto* text = std::get_if<std::string>(&given.value);
@@ -44,6 +44,15 @@ bool store(const DurationKey& key, const Given& given, Settings& settings) {
   const auto duration = parse_duration(*text);
   if (!duration || *duration < key.min || *duration > key.max) return false;
   key.at(settings) = *duration;
+  return true;
+}
+
+bool store(const SizeKey& key, const Given& given, Settings& settings) {
+  const auto* text = std::get_if<std::string>(&given.value);
+  if (text == nullptr) return false;
+  const auto bytes = parse_size(*text);
+  if (!bytes || *bytes < key.min || *bytes > key.max) return false;
+  key.at(settings) = *bytes;
   return true;
 }
 
@@ -80,7 +89,14 @@ bool store(const TextListKey& key, const Given& given, Settings& settings) {
   const auto* texts = std::get_if<std::vector<std::string>>(&given.value);
   if (texts == nullptr || texts->size() < key.min_items || texts->size() > key.max_items) return false;
   const std::set<std::string_view> distinct(texts->begin(), texts->end());
-  if (distinct.size() != texts->size() || !std::all_of(texts->begin(), texts->end(), key.rule.fits)) return false;
+  if (distinct.size() != texts->size()) return false;
+  key.at(settings) = *texts;
+  return true;
+}
+
+bool store(const CommandKey& key, const Given& given, Settings& settings) {
+  const auto* texts = std::get_if<std::vector<std::string>>(&given.value);
+  if (texts == nullptr || texts->size() > kMaxCommandItems) return false;
   key.at(settings) = *texts;
   return true;
 }
@@ -173,7 +189,7 @@ class SettingsReader final : public json::json_sax_t {
   }
   bool start_array(std::size_t /*elements*/) override {
     const SettingsKey* key = find_key(path_);
-    if (list_ || key == nullptr || !std::holds_alternative<TextListKey>(key->value)) return mismatch("a list");
+    if (list_ || key == nullptr || !rule_of_item(*key, 0)) return mismatch("a list");
     list_.emplace();
     return true;
   }
@@ -208,8 +224,8 @@ class SettingsReader final : public json::json_sax_t {
     if (key == nullptr) return mismatch(given.shown);
     if (list_) {
       const auto* text = std::get_if<std::string>(&given.value);
-      const auto& list = std::get<TextListKey>(key->value);
-      if (text == nullptr || !list.rule.fits(*text)) return mismatch(given.shown + " in it");
+      const auto rule = rule_of_item(*key, list_->size());
+      if (text == nullptr || !rule->fits(*text)) return mismatch(given.shown + " in it");
       list_->push_back(*text);
       return true;
     }

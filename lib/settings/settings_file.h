@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,9 @@ Result<Settings> read_settings(const std::string& path);
 /// The shipped configuration: every key at its default, each with a comment that says what it does and what it takes.
 std::string render_default_settings();
 
+/// The default of one key as JSON on one line, such as `"15s"` or `["fuse", "fuse.*"]`; "" where there is no such key.
+std::string render_default(std::string_view path);
+
 /// A JSON schema (2020-12) of the configuration, indented, with a newline at its end.
 std::string render_settings_schema();
 
@@ -36,5 +40,12 @@ Result<Nanoseconds> parse_duration(std::string_view text);
 
 /// The way back, without parts that are 0: "1h30m", "1m30s", "0s".
 std::string format_duration(Nanoseconds duration);
+
+/// A size in bytes: a whole number with a unit (B, KiB, MiB, GiB), such as "64MiB"; no sign, no fraction, no spaces.
+/// Kinds: malformed (also where it is more than 2^64 - 1 bytes).
+Result<std::uint64_t> parse_size(std::string_view text);
+
+/// The way back, in the largest unit that leaves a whole number: "64MiB", "1536KiB", "0B".
+std::string format_size(std::uint64_t bytes);
 
 }  // namespace defused

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "settings/settings_file.h"
 #include "settings/settings_table.h"
+#include "settings/text_rules.h"
 
 namespace defused {
 
@@ -18,11 +19,13 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kIndent = 2;
 
 Json default_of(const DurationKey& key, Settings& defaults) { return format_duration(key.at(defaults)); }
+Json default_of(const SizeKey& key, Settings& defaults) { return format_size(key.at(defaults)); }
 Json default_of(const CountKey& key, Settings& defaults) { return key.at(defaults); }
 Json default_of(const FlagKey& key, Settings& defaults) { return key.at(defaults); }
 Json default_of(const WordKey& key, Settings& defaults) { return std::string(key.words[key.get(defaults)]); }
 Json default_of(const TextKey& key, Settings& defaults) { return key.at(defaults); }
 Json default_of(const TextListKey& key, Settings& defaults) { return key.at(defaults); }
+Json default_of(const CommandKey& key, Settings& defaults) { return key.at(defaults); }
 
 Json default_of(const SettingsKey& key) {
   Settings defaults;
@@ -39,6 +42,7 @@ std::string on_one_line(const Json& value) {
 Json type_of(const DurationKey& /*key*/) {
   return {{"type", "string"}, {"pattern", "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?([0-9]+ns)?$"}};
 }
+Json type_of(const SizeKey& /*key*/) { return {{"type", "string"}, {"pattern", "^[0-9]+(B|KiB|MiB|GiB)$"}}; }
 Json type_of(const CountKey& key) { return {{"type", "integer"}, {"minimum", key.min}, {"maximum", key.max}}; }
 Json type_of(const FlagKey& /*key*/) { return {{"type", "boolean"}}; }
 Json type_of(const WordKey& key) {
@@ -53,6 +57,15 @@ Json type_of(const TextListKey& key) {
           {"minItems", key.min_items},
           {"maxItems", key.max_items},
           {"uniqueItems", true}};
+}
+Json type_of(const CommandKey& /*key*/) {
+  const auto text = [](const TextRule& rule) {
+    return Json{{"type", "string"}, {"pattern", std::string(rule.pattern)}};
+  };
+  return {{"type", "array"},
+          {"prefixItems", Json::array({text(program_rule())})},
+          {"items", text(argument_rule())},
+          {"maxItems", kMaxCommandItems}};
 }
 
 // The schema of the object that holds the keys below `group` ("" for the whole).
@@ -130,6 +143,13 @@ std::string render_settings_schema() {
     object_at(schema, group_of(key.path))["properties"][std::string(name)] = std::move(entry);
   }
   return schema.dump(kIndent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string render_default(std::string_view path) {
+  for (const SettingsKey& key : settings_table()) {
+    if (key.path == path) return on_one_line(default_of(key));
+  }
+  return {};
 }
 
 std::string render_default_settings() {

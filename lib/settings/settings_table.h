@@ -28,6 +28,11 @@ struct DurationKey {
   Nanoseconds min{0};
   Nanoseconds max{0};
 };
+struct SizeKey {
+  std::uint64_t& (*at)(Settings&){};
+  std::uint64_t min = 0;  ///< bytes
+  std::uint64_t max = 0;
+};
 struct CountKey {
   std::uint32_t& (*at)(Settings&){};
   std::uint32_t min = 0;
@@ -54,10 +59,16 @@ struct TextListKey {
   std::size_t max_items = 0;
 };
 
+inline constexpr std::size_t kMaxCommandItems = 64;
+/// A program by its absolute path, then its arguments; an empty list is none.
+struct CommandKey {
+  std::vector<std::string>& (*at)(Settings&){};
+};
+
 struct SettingsKey {
   std::string_view path;   ///< "remedy.min_stuck": the objects around it, then its name
   std::string_view about;  ///< what it does, one line, no full stop
-  std::variant<DurationKey, CountKey, FlagKey, WordKey, TextKey, TextListKey> value;
+  std::variant<DurationKey, SizeKey, CountKey, FlagKey, WordKey, TextKey, TextListKey, CommandKey> value;
 };
 
 /// All keys, those of one object side by side.
@@ -65,6 +76,9 @@ const std::vector<SettingsKey>& settings_table();
 
 /// What `key` takes, to complete "expected ...": `a duration such as "5s" between 100ms and 10m`.
 std::string describe_expected(const SettingsKey& key);
+
+/// What the item at `index` of the list that `key` takes must look like; nothing where it takes no list.
+std::optional<TextRule> rule_of_item(const SettingsKey& key, std::size_t index);
 
 /// One sentence about values that are fine alone but not together, or nothing.
 std::optional<std::string> find_contradiction(const Settings& settings);

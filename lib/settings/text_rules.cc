@@ -18,6 +18,12 @@ constexpr std::size_t kMaxHostBytes = 253;       // RFC 1035
 constexpr std::size_t kMaxPathBytes = 200;       // leaves room for file names below a socket path's 108 and PATH_MAX
 constexpr std::size_t kMaxAccountBytes = 32;     // useradd(8)
 constexpr std::size_t kMaxFileSystemBytes = 64;  // longer than any registered type
+constexpr std::size_t kMaxPatternBytes = 512;    // twice what is kept of a name that was read
+constexpr std::size_t kMaxArgumentBytes = 4096;  // PATH_MAX; a whole command stays far below ARG_MAX
+
+// What the schema says of a text without control characters.
+constexpr std::string_view kPrintable = "^[^\\x00-\\x1f\\x7f]+$";
+constexpr std::string_view kPrintableOrEmpty = "^[^\\x00-\\x1f\\x7f]*$";
 
 bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -63,18 +69,29 @@ bool is_telemetry_path(std::string_view text) {
   return std::none_of(parts.begin(), parts.end(), is_dots);
 }
 
-bool is_directory(std::string_view text) {
-  if (text.size() < 2 || text.size() > kMaxPathBytes || text.front() != '/' || sanitize(text) != text) return false;
+// UTF-8 without control characters.
+bool is_printable(std::string_view text, std::size_t max_bytes) { return sanitize(text, max_bytes) == text; }
+
+bool is_absolute_path(std::string_view text, std::size_t max_bytes) {
+  if (text.size() < 2 || text.front() != '/' || !is_printable(text, max_bytes)) return false;
   const auto parts = split_fields(text, '/');
   return std::none_of(parts.begin(), parts.end(), is_dots);
 }
+
+bool is_directory(std::string_view text) { return is_absolute_path(text, kMaxPathBytes); }
 
 bool is_account(std::string_view text) {
   if (!consists_of(text, "_.-", kMaxAccountBytes) || text == "root") return false;
   return (is_alnum(text.front()) && (text.front() < '0' || text.front() > '9')) || text.front() == '_';
 }
 
-bool is_pattern(std::string_view text) { return consists_of(text, "._-+*?@/:#", kMaxFileSystemBytes); }
+bool is_fstype_pattern(std::string_view text) { return consists_of(text, "._-+*?@/:#", kMaxFileSystemBytes); }
+
+bool is_pattern(std::string_view text) { return !text.empty() && is_printable(text, kMaxPatternBytes); }
+
+bool is_program(std::string_view text) { return is_absolute_path(text, kMaxArgumentBytes) && text.back() != '/'; }
+
+bool is_argument(std::string_view text) { return is_printable(text, kMaxArgumentBytes); }
 
 }  // namespace
 
@@ -89,9 +106,29 @@ TextRule directory_rule() { return {"an absolute path of a directory, without \"
 TextRule account_rule() {
   return {"the name of an account other than root", "^[A-Za-z_][A-Za-z0-9_.-]*$", &is_account};
 }
-TextRule pattern_rule() {
+TextRule fstype_rule() {
   return {"a file-system type such as \"fuse.s3fs\" or a pattern such as \"fuse.*\"", "^[A-Za-z0-9._+*?@/:#-]+$",
-          &is_pattern};
+          &is_fstype_pattern};
+}
+TextRule source_rule() {
+  return {"a mount source such as \"s3://data\" or a pattern such as \"s3://*\"", kPrintable, &is_pattern};
+}
+TextRule mount_point_rule() {
+  return {"a mount point such as \"/data\" or a pattern such as \"/data/*\"", kPrintable, &is_pattern};
+}
+TextRule container_id_rule() {
+  return {"a full container id or a pattern such as \"3bd9ede1*\"", kPrintable, &is_pattern};
+}
+TextRule pod_uid_rule() { return {"a pod UID with dashes or a pattern", kPrintable, &is_pattern}; }
+TextRule cgroup_rule() {
+  return {"the path of a control group or a pattern such as \"/kubepods.slice/*\"", kPrintable, &is_pattern};
+}
+
+TextRule program_rule() {
+  return {"a program by its absolute path, without \"..\"", "^/[^\\x00-\\x1f\\x7f]+$", &is_program};
+}
+TextRule argument_rule() {
+  return {"a text of at most 4096 bytes without control characters", kPrintableOrEmpty, &is_argument};
 }
 
 }  // namespace defused

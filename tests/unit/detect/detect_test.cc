@@ -157,6 +157,29 @@ TEST_CASE("who could answer, on 6.16 and later") {
   }
 }
 
+TEST_CASE("a server that was there in the last sample is not long gone, however long the thread has waited") {
+  const auto lives = [](Snapshot& s) {
+    s.processes.push_back(brief(200, 1, 0, 200, 'S', true));
+    s.surroundings->holders = {holder(200, {kWedged})};
+  };
+  Snapshot sample = deadlock();
+  CHECK_FALSE(detect(sample, History{}, DetectSettings{2s, false}).findings.connections[0].server_gone_for);
+  lives(sample);
+  const Detection first = detect(sample, History{}, DetectSettings{2s, false});
+  CHECK_FALSE(first.findings.connections[0].server_gone_for);
+  History history = first.history;
+  for (const Nanoseconds gone : {0s, 10s}) {  // the first look without it is 5 s after the last one with it
+    Snapshot later = deadlock();
+    later.taken.boottime = sample.taken.boottime + 5s + gone;
+    Detection next = detect(later, history, DetectSettings{2s, false});
+    CHECK(next.findings.connections[0].server_gone_for == gone);
+    history = std::move(next.history);
+  }
+  Snapshot reused = deadlock();
+  reused.connections[0].directory_inode += 1;
+  CHECK_FALSE(detect(reused, history, DetectSettings{2s, false}).findings.connections[0].server_gone_for);
+}
+
 TEST_CASE("a server whose leader is to go because another thread calls execve is alive") {
   const Findings findings = judge([](Snapshot& s) {
     s.processes.push_back(brief(200, 1, 0, 200, 'D', true));

@@ -213,6 +213,91 @@ TEST_CASE("whose container, from memory: cgroup v1 shows nothing for a task that
   }
 }
 
+TEST_CASE("the control group of a namespace: init's own, the remembered one, one that its members agree on") {
+  const DetectSettings settings{2s, false};
+  const auto remembered = [&](const std::vector<std::string>& paths) {
+    Snapshot alive = deadlock();
+    alive.processes[1].has_memory = true;
+    alive.suspects.clear();
+    alive.init_cgroups[100] = paths;
+    return detect(alive, History{}, settings).history;
+  };
+  const auto found = [&](const History& history, const std::function<void(Snapshot&)>& change) {
+    Snapshot dying = deadlock();
+    change(dying);
+    return find(detect(dying, history, settings).findings, kNamespace);
+  };
+  const auto nothing = [](Snapshot&) {};
+  const std::string docker = "/docker/" + std::string(64, 'c');
+  CHECK(found(History{}, nothing).cgroup.empty());
+  SECTION("what init shows comes first, v2 before v1, without the mark of a removed one") {
+    const auto show = [](Snapshot& s) { s.suspects[0].cgroup_paths = {"/v2/a (deleted)", "/v1/a"}; };
+    CHECK(found(remembered({"/old"}), show).cgroup == "/v2/a");
+    CHECK(found(History{}, [](Snapshot& s) { s.suspects[0].cgroup_paths = {" (deleted)"}; }).cgroup == " (deleted)");
+  }
+  SECTION("what init was in while it lived, whether or not it names a container") {
+    const History history = remembered({"/user.slice/a", "/v1/a"});
+    CHECK(found(history, nothing).cgroup == "/user.slice/a");
+    CHECK_FALSE(found(history, nothing).container);
+    const auto other = [](Snapshot& s) { s.suspects[1].cgroup_paths = {"/of/a/member"}; };
+    CHECK(found(history, other).cgroup == "/user.slice/a");
+  }
+  SECTION("of several the one that names a container is remembered") {
+    const History history = remembered({"/user.slice/a", docker});
+    CHECK(found(history, nothing).cgroup == docker);
+    CHECK(found(history, nothing).container->id == docker.substr(8));
+  }
+  SECTION("one that shows none is not remembered") { CHECK(remembered({}).containers.empty()); }
+  SECTION("members that agree, or nothing") {
+    const auto tell = [](const std::string& second) {
+      return [second](Snapshot& s) {
+        s.suspects[1].cgroup_paths = {"/a (deleted)", "/v1"};
+        add_process(s, brief(102, 100, 1, 3, 'Z', false), thread(102, 'D', kFlush)).cgroup_paths = {second};
+      };
+    };
+    CHECK(found(History{}, tell("/a")).cgroup == "/a");
+    CHECK(found(History{}, tell("/b")).cgroup.empty());
+  }
+}
+
+TEST_CASE("an init in no container does not hide the container around it") {
+  const DetectSettings settings{2s, false};
+  const std::string docker = "/docker/" + std::string(64, 'c');
+  Snapshot alive;
+  alive.processes = {brief(1, 0, 0, 1, 'S', true), brief(50, 1, 1, 1, 'S', true), brief(60, 50, 2, 1, 'S', true),
+                     brief(70, 60, 2, 2, 'Z', false)};
+  alive.init_cgroups = {{50, {docker}}, {60, {"/sandbox"}}};
+  const History history = detect(alive, History{}, settings).history;
+  REQUIRE(history.containers.size() == 2);
+  alive.suspects.push_back(ProcessSample{});
+  ProcessSample& suspect = alive.suspects.back();
+  suspect.id = ProcessId{70, 5};
+  suspect.brief = alive.processes.back();
+  suspect.threads = {thread(70, 'D', kFlush)};
+  alive.taken.boottime = 5s;
+  const History standing = detect(alive, history, settings).history;
+  alive.taken.boottime = 10s;
+  const Findings findings = detect(alive, standing, settings).findings;
+  REQUIRE(findings.stuck_exits.size() == 1);
+  REQUIRE(findings.stuck_exits[0].container);
+  CHECK(findings.stuck_exits[0].container->id == docker.substr(8));
+}
+
+TEST_CASE("what the readers disagree on is told of every connection") {
+  for (const bool disagree : {false, true}) {
+    const Findings findings = judge([&](Snapshot& s) {
+      s.connections.push_back(ConnectionSample{kOther, 0, 0, 0, 7});
+      if (!s.surroundings) s.surroundings.emplace();
+      s.surroundings->readers_disagree = disagree;
+    });
+    REQUIRE(findings.connections.size() == 2);
+    for (const ConnectionFinding& connection : findings.connections) CHECK(connection.readers_disagree == disagree);
+  }
+  for (const ConnectionFinding& connection : judge([](Snapshot& s) { s.surroundings.reset(); }).connections) {
+    CHECK_FALSE(connection.readers_disagree);
+  }
+}
+
 TEST_CASE("since when a connection stalls") {
   const DetectSettings settings{2s, false};
   const auto sample = [](Nanoseconds at, std::uint64_t oldest, bool served) {

@@ -3,6 +3,19 @@
 
 namespace defused {
 
+Container make_container() { return Container{kContainerId, "containerd", kPodUid}; }
+
+LedgerEntry make_entry(const Asked& asked, std::uint32_t connection, Nanoseconds ago, std::optional<Outcome> outcome) {
+  LedgerEntry entry;
+  entry.connection = ConnectionId{connection};
+  entry.directory_inode = 9000 + connection;
+  entry.pid_namespace = NamespaceId{4'026'532'000U + connection};
+  entry.at_boottime = asked.now.boottime - ago;
+  entry.at_wall = asked.now.wall - ago;
+  entry.outcome = outcome;
+  return entry;
+}
+
 BlockedThread make_waiting_thread(pid_t tid, std::uint32_t connection) {
   BlockedThread thread;
   thread.pid = tid;
@@ -36,6 +49,8 @@ NamespaceFinding make_stuck_namespace(std::uint32_t number) {
   finding.stuck = true;
   finding.blocked_threads = {make_waiting_thread(static_cast<pid_t>(1000 + number), number)};
   finding.connections = {ConnectionId{number}};
+  finding.container = make_container();
+  finding.cgroup = "/kubepods.slice/" + std::string(kContainerId);
   return finding;
 }
 
@@ -44,6 +59,7 @@ ConnectionFinding make_dead_connection(std::uint32_t number) {
   connection.id = ConnectionId{number};
   connection.directory_inode = 9000 + number;
   connection.fstype = "fuse.ndrive";
+  connection.source = "ndrive:team";
   connection.mount_points = {"/data"};
   connection.mount_ids = {77};
   connection.waiting = 1;
@@ -51,6 +67,7 @@ ConnectionFinding make_dead_connection(std::uint32_t number) {
   connection.server_evidence = Evidence::proven;
   connection.outside_users = 0;
   connection.outside_viewers = 0;
+  connection.containers = {make_container()};
   return connection;
 }
 

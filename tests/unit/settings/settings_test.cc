@@ -2,32 +2,9 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "model/codec.h"
-#include "settings/settings_file.h"
+#include "parsing.h"
 
 namespace defused {
-
-namespace {
-
-// Settings have no ==; their encoding shows every field.
-void require_same(const Settings& a, const Settings& b) { REQUIRE(encode_settings(a) == encode_settings(b)); }
-
-std::string error_of(const std::string& text) {
-  const auto settings = parse_settings(text, "FILE");
-  REQUIRE_FALSE(settings);
-  CHECK(settings.error().kind == ErrorKind::malformed);
-  CHECK(settings.error().message.find('\n') == std::string::npos);
-  return settings.error().message;
-}
-
-Settings parse(const std::string& text) {
-  const auto settings = parse_settings(text, "FILE");
-  INFO((settings ? "" : settings.error().message));
-  REQUIRE(settings);
-  return *settings;
-}
-
-}  // namespace
 
 TEST_CASE("an empty object is the defaults") {
   require_same(parse("{}"), Settings{});
@@ -41,8 +18,15 @@ TEST_CASE("every key reaches its setting") {
     "mode": "enforce", "interval": "1s", "pass_deadline": "1m30s", "max_lost_probers": 3, "expose_source": "full",
     "state_directory": "/srv/state", "runtime_directory": "/srv/run", "front_user": "nobody",
     "detect": { "stuck_after": "2s" },
-    "remedy": { "min_stuck": "2s", "min_samples": 2, "require_proven": false, "allow": { "fstypes": ["fuse.lab*"] },
-                "deny": { "fstypes": [] }, "cooldown": "0s", "max_aborts": 5, "max_aborts_window": "2h", "watch": "3s" },
+    "remedy": { "min_stuck": "2s", "min_samples": 2, "require_proven": false,
+                "allow": { "fstypes": ["fuse.lab*"], "sources": ["a:*"], "mount_points": ["/b"],
+                           "container_ids": ["c*"], "pod_uids": ["d"], "cgroups": ["/e/*", "/E"] },
+                "deny": { "fstypes": [], "sources": ["f"], "mount_points": ["/g"],
+                          "container_ids": ["h"], "pod_uids": ["i"], "cgroups": ["/j"] },
+                "cooldown": "0s", "max_aborts": 5, "max_aborts_window": "2h", "breaker_failures": 7, "watch": "3s",
+                "before_hook": ["/k", "l", "l"], "after_hook": ["/m"], "hook_timeout": "4s",
+                "evidence_bundles": 8, "evidence_bytes": "9MiB" },
+    "audit": { "max_bytes": "10MiB", "max_files": 11 },
     "web": { "listen_addresses": [":0", "[::1]:9"], "telemetry_path": "/m" },
     "log": { "format": "json", "level": "debug" } })");
   Settings wanted;
@@ -58,12 +42,14 @@ TEST_CASE("every key reaches its setting") {
   wanted.policy.min_stuck = 2s;
   wanted.policy.min_samples = 2;
   wanted.policy.require_proven = false;
-  wanted.policy.allow_fstypes = {"fuse.lab*"};
-  wanted.policy.deny_fstypes = {};
+  wanted.policy.allow = {{"fuse.lab*"}, {"a:*"}, {"/b"}, {"c*"}, {"d"}, {"/e/*", "/E"}};
+  wanted.policy.deny = {{}, {"f"}, {"/g"}, {"h"}, {"i"}, {"/j"}};
   wanted.policy.cooldown = 0s;
   wanted.policy.max_aborts = 5;
   wanted.policy.max_aborts_window = 2h;
-  wanted.remedy.watch = 3s;
+  wanted.policy.breaker_failures = 7;
+  wanted.remedy = {3s, {"/k", "l", "l"}, {"/m"}, 4s, 8, 9U << 20U};
+  wanted.audit = {10U << 20U, 11};
   wanted.web.listen_addresses = {":0", "[::1]:9"};
   wanted.web.telemetry_path = "/m";
   wanted.log.format = LogFormat::json;
@@ -126,7 +112,7 @@ TEST_CASE("a value of the wrong type or out of range says what was expected") {
 
 TEST_CASE("lists hold texts of their kind, each once") {
   const auto allow = [](const std::string& list) { return R"({"remedy": {"allow": {"fstypes": )" + list + "}}}"; };
-  CHECK(parse(allow(R"(["fuse.*", "fuse.a?c"])")).policy.allow_fstypes ==
+  CHECK(parse(allow(R"(["fuse.*", "fuse.a?c"])")).policy.allow.fstypes ==
         std::vector<std::string>{"fuse.*", "fuse.a?c"});
   CHECK(error_of(allow("\"fuse\"")) ==
         R"(FILE: remedy.allow.fstypes: expected a list of 0 to 100 different items, each a file-system type such as )"

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sstream>
 #include <string>
 
@@ -75,7 +76,12 @@ TEST_CASE("the shipped configuration is every key at its default") {
   CHECK(left.empty());
 }
 
-TEST_CASE("config/ holds what the table makes: after a change, write both files anew") {
+TEST_CASE("config/ holds what the table makes") {
+  if (std::getenv("DEFUSED_WRITE_DOCS") != nullptr) {
+    std::ofstream("config/defused.json") << render_default_settings();
+    std::ofstream("config/defused.schema.json") << render_settings_schema();
+  }
+  INFO("write them with DEFUSED_WRITE_DOCS=1 ./build/unit-settings");
   CHECK(content("config/defused.json") == render_default_settings());
   CHECK(content("config/defused.schema.json") == render_settings_schema());
 }
@@ -95,6 +101,71 @@ TEST_CASE("the schema knows every key and refuses others") {
   }
   CHECK(schema["properties"]["remedy"]["properties"]["min_samples"]["minimum"] == 2);
   CHECK(schema["properties"]["mode"]["enum"].size() == 3);
+  const auto& remedy = schema["properties"]["remedy"]["properties"];
+  CHECK(remedy["before_hook"]["maxItems"] == 64);
+  CHECK_FALSE(remedy["before_hook"].contains("uniqueItems"));
+  CHECK(remedy["evidence_bytes"]["default"] == "64MiB");
+}
+
+TEST_CASE("the patterns of the schema take every default and what the parser takes") {
+  const auto schema = nlohmann::json::parse(render_settings_schema());
+  const auto& remedy = schema["properties"]["remedy"]["properties"];
+  const auto fits = [](const nlohmann::json& type, const std::string& text) {
+    return std::regex_search(text, std::regex(type["pattern"].get<std::string>()));
+  };
+  CHECK(fits(remedy["evidence_bytes"], "64MiB"));
+  CHECK_FALSE(fits(remedy["evidence_bytes"], "64 MiB"));
+  CHECK_FALSE(fits(remedy["evidence_bytes"], "64MB"));
+  for (const char* list : {"sources", "mount_points", "container_ids", "pod_uids", "cgroups"}) {
+    CAPTURE(list);
+    CHECK(fits(remedy["allow"]["properties"][list]["items"], "/a b/*"));
+    CHECK_FALSE(fits(remedy["deny"]["properties"][list]["items"], "a\nb"));
+    CHECK_FALSE(fits(remedy["deny"]["properties"][list]["items"], ""));
+  }
+  CHECK(fits(remedy["after_hook"]["prefixItems"][0], "/usr/bin/logger"));
+  CHECK_FALSE(fits(remedy["after_hook"]["prefixItems"][0], "logger"));
+  CHECK(fits(remedy["after_hook"]["items"], ""));
+  CHECK_FALSE(fits(remedy["after_hook"]["items"], "a\tb"));
+}
+
+TEST_CASE("the default of one key, as it is written in the documents") {
+  CHECK(render_default("remedy.min_stuck") == "\"1m\"");
+  CHECK(render_default("remedy.allow.fstypes") == R"(["fuse", "fuse.*"])");
+  CHECK(render_default("remedy.before_hook") == "[]");
+  CHECK(render_default("remedy.allow").empty());
+}
+
+// Its first cell names the key, and the row tells the default.
+TEST_CASE("docs/OPERATING.md has a row for each key, with its default") {
+  const std::string doc = content("docs/OPERATING.md");
+  const std::size_t from = doc.find("\n## Configuration\n");
+  REQUIRE(from != std::string::npos);
+  const std::string section = doc.substr(from, doc.find("\n## ", from + 1) - from);
+  for (const SettingsKey& key : settings_table()) {
+    CAPTURE(key.path);
+    const std::string name = "`" + std::string(key.path) + "`";
+    std::string row;
+    for (const std::string_view line : split_fields(section, '\n')) {
+      const auto cells = split_fields(line, '|');
+      if (line.front() == '|' && cells.size() == 3 && cells[0].find(name) != std::string_view::npos) row = line;
+    }
+    CHECK(row.find("`" + render_default(key.path) + "`") != std::string::npos);
+  }
+}
+
+// Each block of JSON in the documents that is a configuration.
+TEST_CASE("docs/OPERATING.md: its example configurations are good ones") {
+  const std::string doc = content("docs/OPERATING.md");
+  const std::string begin = "```json\n";
+  int examples = 0;
+  for (std::size_t at = doc.find(begin); at != std::string::npos; at = doc.find(begin, at + 1)) {
+    const std::size_t from = at + begin.size();
+    const auto settings = parse_settings(doc.substr(from, doc.find("```", from) - from), "example");
+    INFO((settings ? "" : settings.error().message));
+    CHECK(settings);
+    ++examples;
+  }
+  CHECK(examples >= 1);
 }
 
 TEST_CASE("every default lies within its own range") {
@@ -104,6 +175,14 @@ TEST_CASE("every default lies within its own range") {
     if (const auto* duration = std::get_if<DurationKey>(&key.value)) {
       CHECK(duration->at(defaults) >= duration->min);
       CHECK(duration->at(defaults) <= duration->max);
+    }
+    if (const auto* size = std::get_if<SizeKey>(&key.value)) {
+      CHECK(size->at(defaults) >= size->min);
+      CHECK(size->at(defaults) <= size->max);
+    }
+    if (const auto* count = std::get_if<CountKey>(&key.value)) {
+      CHECK(count->at(defaults) >= count->min);
+      CHECK(count->at(defaults) <= count->max);
     }
     if (const auto* text = std::get_if<TextKey>(&key.value)) CHECK(text->rule.fits(text->at(defaults)));
     if (const auto* texts = std::get_if<TextListKey>(&key.value)) {
