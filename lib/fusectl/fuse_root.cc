@@ -138,11 +138,10 @@ std::vector<ConnectionSample> FuseRoot::read_connections(Gaps& gaps) const {
   return samples;
 }
 
-Result<std::unique_ptr<ArmedAbort>> FuseRoot::open_abort(ConnectionId connection, std::uint64_t directory_inode) const {
+Result<Beneath> FuseRoot::open_connection(ConnectionId connection, std::uint64_t directory_inode) const {
   const std::string name = std::to_string(connection.kernel_dev);
   const std::string context = "connection " + name;
-  // The directory is held, so that its inode and the file below it are of one and the same connection.
-  const auto directory = root_.open_directory(name);
+  auto directory = root_.open_directory(name);
   if (!directory) return prepend(context, directory.error());
   const auto inode = inode_of(directory->fd());
   if (!inode) return prepend(context, inode.error());
@@ -150,8 +149,20 @@ Result<std::unique_ptr<ArmedAbort>> FuseRoot::open_abort(ConnectionId connection
     return fail(ErrorKind::gone, context + ": another one has this number now (directory inode " +
                                      std::to_string(*inode) + ", was " + std::to_string(directory_inode) + ")");
   }
+  return directory;
+}
+
+Result<std::uint64_t> FuseRoot::read_waiting(ConnectionId connection, std::uint64_t directory_inode) const {
+  const auto directory = open_connection(connection, directory_inode);
+  if (!directory) return Failure(directory.error());
+  return read_number(*directory, "waiting");
+}
+
+Result<std::unique_ptr<ArmedAbort>> FuseRoot::open_abort(ConnectionId connection, std::uint64_t directory_inode) const {
+  const auto directory = open_connection(connection, directory_inode);
+  if (!directory) return Failure(directory.error());
   auto file = directory->open_file("abort", O_WRONLY);
-  if (!file) return prepend(context, file.error());
+  if (!file) return prepend("connection " + std::to_string(connection.kernel_dev), file.error());
   return std::make_unique<FusectlArmedAbort>(*std::move(file), connection);
 }
 

@@ -26,8 +26,15 @@ class FuseRoot {
   /// A directory that looks like one, without the check of the magic: captures and tests.
   static Result<FuseRoot> open_capture(const std::string& path, ReadHook hook = {});
 
+  /// Notes what is read from now on (Beneath::record_to).
+  void record_to(ReadRecorder* recorder) { root_.record_to(recorder); }
+
   /// All connections, by id. A file that cannot be read is a gap, one that vanished is left out.
   [[nodiscard]] std::vector<ConnectionSample> read_connections(Gaps& gaps) const;
+
+  /// Requests that wait in `connection` now. gone: there is no such connection any more, or another one with the same
+  /// number.
+  [[nodiscard]] Result<std::uint64_t> read_waiting(ConnectionId connection, std::uint64_t directory_inode) const;
 
   /// Opens the abort file and checks the directory's inode. See Aborter::open.
   [[nodiscard]] Result<std::unique_ptr<ArmedAbort>> open_abort(ConnectionId connection,
@@ -35,6 +42,8 @@ class FuseRoot {
 
  private:
   explicit FuseRoot(Beneath root) : root_(std::move(root)) {}
+  /// The directory of the connection, held: its inode and what is opened below it are of one and the same connection.
+  [[nodiscard]] Result<Beneath> open_connection(ConnectionId connection, std::uint64_t directory_inode) const;
   Beneath root_;
 };
 

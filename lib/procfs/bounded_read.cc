@@ -53,7 +53,7 @@ void answer(const Beneath& root, const BoundedRequest& request, std::size_t inde
     header.kind = link ? 0 : static_cast<std::uint32_t>(link.error().kind);
     text = link ? *link : link.error().message;
   } else {
-    auto file = root.read_file(request.path, kMaxBytes);
+    auto file = root.read_unrecorded(request.path, kMaxBytes);
     header.ok = file ? 1 : 0;
     header.kind = file ? 0 : static_cast<std::uint32_t>(file.error().kind);
     text = file ? file->text : file.error().message;
@@ -213,6 +213,10 @@ class Reading {
     std::string text(std::min<std::size_t>(header.length, 2 * kMaxBytes), '\0');
     if (read_exactly(reader.in.get(), text.data(), text.size(), each_) != Read::done) return drop(reader);
     if (header.ok != 0) {
+      // Recorded here: what the child notes ends with it.
+      const bool link = requests_[reader.at].link;
+      root_.note_read(requests_[reader.at].path, link ? ReadRecorder::Kind::link : ReadRecorder::Kind::file, text,
+                      link || text.size() < kMaxBytes);
       answers_[reader.at] = Result<std::string>(std::move(text));
     } else {
       answers_[reader.at] = Failure(Error{static_cast<ErrorKind>(header.kind), std::move(text), 0});

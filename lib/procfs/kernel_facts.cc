@@ -30,14 +30,18 @@ void note_symbol(std::string_view line, Symbols& symbols) {
 Symbols read_symbols(const ProcRoot& proc) {
   Symbols symbols;
   constexpr std::size_t kMaxBytes = 64U << 20U;
-  const auto file = proc.files().read_file("kallsyms", kMaxBytes);
+  const auto file = proc.files().read_unrecorded("kallsyms", kMaxBytes);
   if (!file) return symbols;
   symbols.readable = true;
   const std::string_view text = whole_lines(file->text);
+  std::string lines;  // of ten megabytes, those that count
   for (std::size_t at = text.find(" fuse_"); at != std::string_view::npos; at = text.find(" fuse_", at + 1)) {
     const std::size_t begin = text.rfind('\n', at) + 1;  // npos + 1 is 0: the first line
-    note_symbol(text.substr(begin, text.find('\n', at) - begin), symbols);
+    const std::string_view line = text.substr(begin, text.find('\n', at) - begin);
+    note_symbol(line, symbols);
+    lines.append(line).append("\n");
   }
+  proc.files().note_read("kallsyms", ReadRecorder::Kind::file, lines);
   return symbols;
 }
 

@@ -53,6 +53,13 @@ class ProcRoot {
   /// /proc/sys/fs/fuse, a root of its own: containers bind /proc/sys read-only, which is another mount. May be invalid.
   [[nodiscard]] const Beneath& fuse_knobs() const { return fuse_knobs_; }
 
+  /// Notes what is read from now on, what children read included (Beneath::record_to): what a replay of it needs, and
+  /// of kallsyms the symbols of FUSE.
+  void record_to(ReadRecorder* recorder) {
+    root_.record_to(recorder);
+    fuse_knobs_.record_to(recorder);
+  }
+
   /// All processes by PID, each with its inode number (walk_memory.h).
   [[nodiscard]] Result<std::vector<NumberedEntry>> list_processes(std::size_t max) const;
 

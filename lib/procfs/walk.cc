@@ -282,17 +282,13 @@ void remember(const Snapshot& snapshot, WalkMemory& memory) {
 Result<ProcRoot> ProcRoot::open(const std::string& path, ReadHook hook) {
   auto root = Beneath::open_root(path, hook);
   if (!root) return Failure(root.error());
-  auto knobs = Beneath::open_root(path + "/sys/fs/fuse", std::move(hook));
+  auto knobs = Beneath::open_root(path + "/sys/fs/fuse", std::move(hook), "sys/fs/fuse/");
   return ProcRoot(*std::move(root), knobs ? *std::move(knobs) : Beneath());
 }
 
 Result<std::vector<NumberedEntry>> ProcRoot::list_processes(std::size_t max) const {
   bool truncated = false;
-  auto entries = root_.list_numbers(".", max, truncated);
-  if (!entries) return entries;
-  std::sort(entries->begin(), entries->end(),
-            [](const NumberedEntry& a, const NumberedEntry& b) { return a.number < b.number; });
-  return entries;
+  return root_.list_numbers(".", max, truncated);
 }
 
 Result<void> read_processes(const ProcRoot& proc, const ReadLimits& limits, const WalkOrder& order, WalkMemory& memory,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -180,6 +181,19 @@ TEST_CASE("More connections than the cap are a gap") {
   CHECK(gaps == Gaps{{{"fusectl", ErrorKind::unsupported}, 1}});
 }
 
+TEST_CASE("The requests of one connection, by its number and inode") {
+  const Tree tree;
+  tree.add("40", "3\n");
+  const std::uint64_t inode = tree.inode("40");
+  CHECK(tree.open().read_waiting(ConnectionId{40}, inode).value() == 3);
+  CHECK(tree.open().read_waiting(ConnectionId{40}, inode + 1).error().kind == ErrorKind::gone);
+  CHECK(tree.open().read_waiting(ConnectionId{41}, inode).error().kind == ErrorKind::gone);
+  tree.write("40/waiting", "");  // it ended while it was held
+  CHECK(tree.open().read_waiting(ConnectionId{40}, inode).error().kind == ErrorKind::gone);
+  tree.write("40/waiting", "3");
+  CHECK(tree.open().read_waiting(ConnectionId{40}, inode).error().kind == ErrorKind::malformed);
+}
+
 TEST_CASE("Arming opens, writing aborts") {
   const Tree tree;
   tree.add("40", "1\n");
@@ -208,6 +222,7 @@ TEST_CASE("What is not there cannot be armed") {
     REQUIRE_FALSE(armed);
     CHECK(armed.error().kind == ErrorKind::gone);
     CHECK(armed.error().message == "connection 41: opening 41: No such file or directory");
+    CHECK(armed.error().code == ENOENT);
   }
   SECTION("no abort file") {
     fs::remove(tree.path("40/abort"));
