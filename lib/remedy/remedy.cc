@@ -2,199 +2,160 @@
 #include "remedy/remedy.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <optional>
+#include <utility>
 
+#include "base/text.h"
+#include "remedy/attempt.h"
 #include "remedy/audit_record.h"
 
 namespace defused {
 
 namespace {
 
-// Short beside the milliseconds that a freed namespace takes to go (KERNEL.md 5), long beside two reads of /proc.
-constexpr Nanoseconds kWatchStep = std::chrono::milliseconds(50);
-constexpr std::size_t kMaxNamed = 5;
-
-std::string name_of(ConnectionId id) { return "connection " + std::to_string(id.kernel_dev); }
-
-std::string seconds_text(Nanoseconds duration) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f s", to_seconds(duration));
-  return text.data();
-}
-
-// "4712 (s3fs, fuse_flush), 4713 (...) and 2 more": the blocked threads that wait for `id`, or all the others.
-std::string name_threads(const NamespaceFinding& finding, ConnectionId id, bool waiting_for_it) {
-  std::string names;
-  std::size_t count = 0;
-  for (const BlockedThread& thread : finding.blocked_threads) {
-    if ((thread.connection == id) != waiting_for_it) continue;
-    if (++count > kMaxNamed) continue;
-    if (!names.empty()) names += ", ";
-    names +=
-        std::to_string(thread.id.tid) + " (" + thread.comm + ", " + std::string(to_string(thread.wait_class)) + ")";
-  }
-  if (count > kMaxNamed) names += " and " + std::to_string(count - kMaxNamed) + " more";
-  return names;
-}
-
-std::string describe_objection(const World::SecondLook& now, const RemedyOrder& order) {
-  const auto made = std::find_if(now.decisions.begin(), now.decisions.end(),
-                                 [&](const Decision& decision) { return decision.pid_namespace == order.finding.id; });
-  if (made == now.decisions.end()) return "the second reading made no decision about it";
-  if (made->action == Action::abort && made->connection == order.connection.id) return {};
-  if (made->action == Action::abort) return "the second reading decides for another connection";
-  std::string reasons;
-  for (const Gate gate : made->reasons) reasons += (reasons.empty() ? "" : ", ") + std::string(to_string(gate));
-  return "the second reading decides to hold: " + reasons;
-}
-
-// One abort, from the open file on. What it returns is final; nothing is tried again.
-class Attempt {
- public:
-  Attempt(const RemedyOrder& order, Aborter& aborter, World& world, Clock& clock, Nanoseconds watch)
-      : order_(order), aborter_(aborter), world_(world), clock_(clock), watch_(watch) {}
-
-  OutcomeRecord run() {
-    auto armed = aborter_.open(order_.connection.id, order_.connection.directory_inode);
-    if (!armed) {
-      const bool gone = armed.error().kind == ErrorKind::gone;
-      return end(gone ? Outcome::skipped_identity_changed : Outcome::write_failed,
-                 "the abort file could not be opened: " + armed.error().message);
-    }
-    if (std::string objection = confirm(); !objection.empty()) {
-      return end(Outcome::skipped_identity_changed, std::move(objection));
-    }
-    if (auto written = (*armed)->write(); !written) {
-      return end(Outcome::write_failed, "the abort file could not be written: " + written.error().message);
-    }
-    armed->reset();
-    return watch();
-  }
-
- private:
-  [[nodiscard]] OutcomeRecord end(Outcome outcome, std::string detail) const {
-    return OutcomeRecord{order_.finding.id, order_.connection.id, outcome, std::move(detail), Nanoseconds(0)};
-  }
-
-  // Empty where a second reading says the same as the order.
-  std::string confirm() {
-    const auto now = world_.look_again();
-    if (!now) return "the second reading failed: " + now.error().message;
-    if (auto difference = describe_difference(order_, *now); !difference.empty()) return difference;
-    return describe_objection(*now, order_);
-  }
-
-  OutcomeRecord watch() {
-    const Nanoseconds begin = clock_.now().boottime;
-    std::optional<World::NamespaceRest> last;
-    std::string trouble;
-    while (true) {
-      const auto rest = world_.look_at_rest(order_.finding, order_.connection.id);
-      if (rest && rest->gone) return released();
-      if (rest) last = *rest;
-      trouble = rest ? std::string() : rest.error().message;
-      const Nanoseconds passed = clock_.now().boottime - begin;
-      if (passed >= watch_) break;
-      clock_.sleep(std::min(kWatchStep, watch_ - passed));
-    }
-    return still_there(last, trouble);
-  }
-
-  [[nodiscard]] OutcomeRecord released() const {
-    OutcomeRecord record = end(Outcome::released, "");
-    record.recovery = std::max(clock_.now().wall - order_.finding.since, Nanoseconds(0));
-    record.detail = "PID namespace " + std::to_string(order_.finding.id.inode) + " is gone after the abort of " +
-                    name_of(order_.connection.id) + ", " + seconds_text(record.recovery) + " after it got stuck";
-    return record;
-  }
-
-  [[nodiscard]] OutcomeRecord still_there(const std::optional<World::NamespaceRest>& last,
-                                          const std::string& trouble) const {
-    const ConnectionId id = order_.connection.id;
-    const bool freed = last && !last->connection_wedged;
-    std::string detail = name_of(id) + " was aborted, but after " + seconds_text(watch_) + " PID namespace " +
-                         std::to_string(order_.finding.id.inode) + " is still there; ";
-    if (freed) {
-      const std::string others = name_threads(order_.finding, id, false);
-      detail += "nobody waits for this connection any more";
-      if (!others.empty()) detail += ", but blocked elsewhere: " + others;
-    } else {
-      detail += "still blocked, at least one of: " + name_threads(order_.finding, id, true);
-    }
-    if (!trouble.empty()) detail += "; the last look failed: " + trouble;
-    return end(freed ? Outcome::partly_released : Outcome::not_released, std::move(detail));
-  }
-
-  const RemedyOrder& order_;
-  Aborter& aborter_;
-  World& world_;
-  Clock& clock_;
-  Nanoseconds watch_;
-};
-
 bool is_to_abort(const RemedyOrder& order) {
   return order.decision.action == Action::abort && order.decision.connection == order.connection.id &&
          order.decision.pid_namespace == order.finding.id;
 }
 
-// Where there is no room, an entry that stands for no attempt goes first: the others still count for the limits.
+LedgerEntry make_entry(const RemedyOrder& order, Instant now) {
+  LedgerEntry entry;
+  entry.connection = order.connection.id;
+  entry.directory_inode = order.connection.directory_inode;
+  entry.pid_namespace = order.finding.id;
+  entry.at_boottime = now.boottime;
+  entry.at_wall = now.wall;
+  entry.by_hand = order.by_hand.has_value();
+  return entry;
+}
+
+OutcomeRecord make_record(const LedgerEntry& entry, Outcome outcome, std::string detail) {
+  OutcomeRecord record;
+  record.pid_namespace = entry.pid_namespace;
+  record.connection = entry.connection;
+  record.outcome = outcome;
+  record.detail = std::move(detail);
+  record.at = entry.at_wall;
+  record.by_hand = entry.by_hand;
+  return record;
+}
+
+// Where there is no room, an entry by which nothing was written goes first: the others still count for the limits.
 void note(Ledger& ledger, const LedgerEntry& entry) {
   auto& entries = ledger.entries;
   while (entries.size() >= kMaxLedgerEntries) {
-    const auto skipped = std::find_if(entries.begin(), entries.end(), [](const LedgerEntry& old) {
-      return old.outcome == Outcome::skipped_identity_changed;
+    const auto harmless = std::find_if(entries.begin(), entries.end(), [](const LedgerEntry& old) {
+      return old.outcome && !may_have_written(*old.outcome);
     });
-    entries.erase(skipped == entries.end() ? entries.begin() : skipped);
+    entries.erase(harmless == entries.end() ? entries.begin() : harmless);
   }
   entries.push_back(entry);
 }
 
-void note_unrecorded(OutcomeRecord& record, const Error& error) {
-  record.detail += "; this could not be recorded in the audit log: " + error.message;
+// Ends the intent in the audit log. Empty, or what could not be recorded.
+std::string withdraw_intent(const LedgerEntry& entry, const Error& why, const RemedyTools& tools) {
+  const OutcomeRecord record =
+      make_record(entry, Outcome::vetoed, "nothing was attempted: the ledger could not be saved: " + why.message);
+  const auto recorded = tools.audit.append(render_outcome(entry, record, tools.clock.now()));
+  return recorded ? "" : "; nor could that be recorded in the audit log: " + recorded.error().message;
+}
+
+// The intent in the audit log and in the ledger, both on disk. Empty, or what could not be brought there.
+std::string record_intent(const LedgerEntry& entry, const std::string& intent, const RemedyTools& tools,
+                          Ledger& ledger) {
+  tools.world.reach(RemedyStep::intent, intent);
+  if (auto recorded = tools.audit.append(intent); !recorded) {
+    return "the intent could not be recorded in the audit log: " + recorded.error().message;
+  }
+  const std::vector<LedgerEntry> before = ledger.entries;
+  note(ledger, entry);
+  const auto saved = tools.store.save(ledger);
+  if (saved) return {};
+  ledger.entries = before;
+  const std::string trouble = withdraw_intent(entry, saved.error(), tools);
+  // Where only the last sync failed, the file has the intent all the same. If this fails too, it is settled as
+  // interrupted, which holds more than it must.
+  const auto taken_back = tools.store.save(ledger);
+  return "the intent could not be saved in the ledger: " + saved.error().message + trouble +
+         (taken_back ? "" : "; nor could it be taken back: " + taken_back.error().message);
+}
+
+// The hook may say much; the ledger keeps hundreds of details.
+std::string describe_veto(const HookResult& answer) {
+  std::string text =
+      answer.trouble.empty() ? "it exited with code " + std::to_string(answer.exit_code) : answer.trouble;
+  if (!answer.output.empty()) text += "; it said: " + sanitize(answer.output);
+  return "the before-hook did not agree: " + text;
+}
+
+// Brings the outcome to disk and tells the after-hook. What fails here is told in `record.detail`.
+HookResult conclude(OutcomeRecord& record, const RemedyTools& tools, Ledger& ledger) {
+  const Instant now = tools.clock.now();
+  const std::size_t index = ledger.entries.size() - 1;
+  const auto take = [&]() -> const LedgerEntry& {
+    LedgerEntry& entry = ledger.entries[index];
+    entry.outcome = record.outcome;
+    entry.detail = record.detail;
+    entry.recovery = record.recovery;
+    return entry;
+  };
+  std::string line = render_outcome(take(), record, now);
+  tools.world.reach(RemedyStep::outcome, line);
+  tools.world.settle(ledger, record);
+  if (auto recorded = tools.audit.append(line); !recorded) {
+    record.detail += "; this could not be recorded in the audit log: " + recorded.error().message;
+    take();
+  }
+  if (auto saved = tools.store.save(ledger); !saved) {
+    record.detail += "; this could not be saved in the ledger: " + saved.error().message;
+  }
+  line = render_outcome(take(), record, now);
+  tools.world.reach(RemedyStep::after_hook, line);
+  return tools.hooks.after(line);
 }
 
 }  // namespace
 
-OutcomeRecord carry_out(const RemedyOrder& order, Aborter& aborter, AuditLog& audit, World& world, Clock& clock,
-                        Ledger& ledger, Nanoseconds watch) {
-  OutcomeRecord record{order.finding.id, order.connection.id, Outcome::skipped_identity_changed, "", Nanoseconds(0)};
+Attempt carry_out(const RemedyOrder& order, const RemedyTools& tools, Ledger& ledger, Nanoseconds watch) {
+  Attempt attempt;
+  const LedgerEntry entry = make_entry(order, tools.clock.now());
+  OutcomeRecord record = make_record(entry, Outcome::skipped_identity_changed, "");
   if (!is_to_abort(order)) {
-    record.detail = "the order is not one to abort " + name_of(order.connection.id) + " in this namespace";
-    return record;
+    record.detail = "the order is not one to abort connection " + std::to_string(order.connection.id.kernel_dev) +
+                    " in this namespace";
+    attempt.outcome = std::move(record);
+    return attempt;
   }
-  const Instant begin = clock.now();
-  const LedgerEntry intent{order.connection.id, order.connection.directory_inode,
-                           order.finding.id,    begin.boottime,
-                           begin.wall,          std::nullopt};
-  if (auto recorded = audit.append(render_intent(order, intent)); !recorded) {
-    record.outcome = Outcome::write_failed;
-    record.detail =
-        "nothing was attempted: the intent could not be recorded in the audit log: " + recorded.error().message;
-    return record;
+  const std::string intent = render_intent(order, entry);
+  attempt.unwritable = record_intent(entry, intent, tools, ledger);
+  if (!attempt.unwritable.empty()) return attempt;
+  tools.world.reach(RemedyStep::before_hook, intent);
+  const HookResult answer = tools.hooks.before(intent);
+  if (answer.agrees()) {
+    record = attempt_abort(order, tools, std::move(record), intent, watch);
+  } else {
+    record.outcome = Outcome::vetoed;
+    record.detail = describe_veto(answer);
   }
-  note(ledger, intent);
-  world.publish(ledger);
-  record = Attempt(order, aborter, world, clock, watch).run();
-  ledger.entries.back().outcome = record.outcome;
-  if (auto recorded = audit.append(render_outcome(intent, record, clock.now())); !recorded) {
-    note_unrecorded(record, recorded.error());
-  }
-  world.publish(ledger);
-  return record;
+  attempt.after = conclude(record, tools, ledger);
+  attempt.outcome = std::move(record);
+  return attempt;
 }
 
 std::vector<OutcomeRecord> settle_interrupted(Ledger& ledger, AuditLog& audit, Instant now) {
   std::vector<OutcomeRecord> records;
   for (LedgerEntry& entry : ledger.entries) {
     if (entry.outcome) continue;
+    // Of an entry of another boot the number is not known.
+    const std::string connection = entry.connection.kernel_dev == 0
+                                       ? "a connection of an earlier boot"
+                                       : "connection " + std::to_string(entry.connection.kernel_dev);
     entry.outcome = Outcome::interrupted;
-    OutcomeRecord record{entry.pid_namespace, entry.connection, Outcome::interrupted, "", Nanoseconds(0)};
-    record.detail = "a prober ended between intent and outcome: whether " + name_of(entry.connection) +
-                    " was aborted is not known, and it is not tried again";
+    entry.detail = "whoever acted ended between intent and outcome: whether " + connection +
+                   " was aborted is not known, and it is not tried again";
+    OutcomeRecord record = make_record(entry, Outcome::interrupted, entry.detail);
     if (auto recorded = audit.append(render_interrupted(entry, record, now)); !recorded) {
-      note_unrecorded(record, recorded.error());
+      record.detail += "; this could not be recorded in the audit log: " + recorded.error().message;
+      entry.detail = record.detail;
     }
     records.push_back(std::move(record));
   }

@@ -1,45 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// Remedy: carries out one abort in the order of DESIGN.md section 6:
-//   audit `intent` (whole evidence, fsynced) -> note the intent in the Ledger and hand it over -> open the abort file
-//   -> read everything again and compare identities -> write -> watch the namespace until it is gone -> record the
-//   outcome.
+// Remedy: carries out one abort in the order of DESIGN.md section 6 (docs/decisions/0003, 0006):
+//   audit `intent` (whole evidence, fsynced) -> ledger with the intent, on disk -> before-hook, which may veto -> open
+//   the abort file -> read everything again and compare identities -> write -> watch the namespace until it is gone ->
+//   audit `outcome` -> ledger with the outcome -> after-hook.
 // Must not: write without a second reading that says the same, act twice on one order, log.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "model/history.h"
 #include "model/report.h"
 #include "remedy/aborter.h"
+#include "remedy/audit_file.h"
+#include "remedy/hook.h"
+#include "remedy/ledger_file.h"
 
 namespace defused {
 
-/// Appends whole lines to the audit log; each is on disk when it returns. Errors: denied, io, gone.
-class AuditLog {
- public:
-  AuditLog() = default;
-  AuditLog(const AuditLog&) = delete;
-  AuditLog& operator=(const AuditLog&) = delete;
-  virtual ~AuditLog() = default;
-  virtual Result<void> append(const std::string& line) = 0;
-};
-
-/// JSON lines in `<directory>/audit.jsonl`, mode 0600; the last directory of the path is created with 0700 if absent.
-/// Records are `defused.audit/v1`, see audit_record.h. A symbolic link or anything but a regular file is refused. A
-/// torn last line (a write that was cut off) is ended before the next one.
-class AuditFile final : public AuditLog {
- public:
-  explicit AuditFile(std::string directory) : directory_(std::move(directory)) {}
-  /// `line` comes without its newline; malformed: it has one inside.
-  Result<void> append(const std::string& line) override;
-  /// Whether a line could be written and fsynced now (opens or creates and fsyncs the file, writes nothing).
-  [[nodiscard]] Result<void> check() const;
-
- private:
-  std::string directory_;
-};
+/// The steps of one abort, in their order.
+enum class RemedyStep { intent, before_hook, second_reading, write, watch, outcome, after_hook };
+std::string_view to_string(RemedyStep step);
 
 /// What Remedy needs of the rest of the prober; the daemon wires it to procfs, fusectl, detect and policy.
 class World {
@@ -55,21 +42,47 @@ class World {
     std::vector<Decision> decisions;  ///< same order as findings.namespaces
   };
   virtual Result<SecondLook> look_again() = 0;
-  /// A cheap reading of what is left of `finding`: see NamespaceRest.
+  /// A cheap reading of what is left of `finding`.
   struct NamespaceRest {
-    bool gone = false;              ///< its init does not exist any more
-    bool connection_wedged = true;  ///< one of the blocked threads of the aborted connection is still blocked there
+    bool gone = false;              ///< its init does not exist any more, or is dead
+    bool connection_wedged = true;  ///< a request of the aborted connection still waits, or that cannot be told
+    std::vector<BlockedThread> still_blocked;  ///< those of `finding` that still exist, with what they wait in now
   };
-  virtual Result<NamespaceRest> look_at_rest(const NamespaceFinding& finding, ConnectionId connection) = 0;
-  /// Called with the Ledger as it stands (intent noted) before the write, and after the outcome: hand it to the
-  /// supervisor.
-  virtual void publish(const Ledger& ledger) = 0;
+  virtual Result<NamespaceRest> look_at_rest(const NamespaceFinding& finding, const ConnectionFinding& connection) = 0;
+  /// Told before each step, with the audit record that it is about where there is one: the supervisor's deadline is
+  /// that of the step.
+  virtual void reach(RemedyStep step, const std::string& record) = 0;
+  /// Notes the outcome in the circuit breaker of `ledger`, before the ledger is saved.
+  virtual void settle(Ledger& ledger, const OutcomeRecord& record) = 0;
+};
+
+/// Who asked for an abort by hand, and with which reason the age was overridden ("": it was not).
+struct ByHand {
+  uid_t uid = 0;
+  std::string override_reason;
 };
 
 struct RemedyOrder {
   NamespaceFinding finding;
   ConnectionFinding connection;
   Decision decision;  ///< action == abort
+  std::optional<ByHand> by_hand = {};
+};
+
+struct RemedyTools {
+  Aborter& aborter;
+  AuditLog& audit;
+  LedgerStore& store;
+  Hooks& hooks;
+  World& world;
+  Clock& clock;
+};
+
+/// What became of an order.
+struct Attempt {
+  std::optional<OutcomeRecord> outcome;  ///< nothing: nothing was attempted, and `unwritable` says why
+  std::string unwritable;                ///< the record that could not be brought to disk, as a sentence
+  HookResult after;                      ///< its failure changes nothing
 };
 
 /// Carries out `order`, notes it in `ledger` (the last of its entries, without an outcome until there is one) and
@@ -78,22 +91,33 @@ struct RemedyOrder {
 ///   step                            | fails                                  | outcome
 ///   --------------------------------|----------------------------------------|---------------------------------------
 ///   the order is one to abort       | hold, or another connection            | skipped_identity_changed, no record
-///   audit `intent`                  | any error                              | write_failed, no ledger entry: nothing
-///                                   |                                        | was attempted, the caller tells it
-///   open the abort file             | gone / else                            | skipped_identity_changed / write_failed
+///   audit `intent`                  | any error                              | none: held by record_unwritable
+///   save the ledger with the intent | any error                              | none: held by record_unwritable; an
+///                                   |                                        | audit `outcome` vetoes the intent
+///   before-hook                     | exits with another code than 0, cannot | vetoed
+///                                   | be run, takes too long                 |
+///   open the abort file             | gone, or no fusectl mount / else       | skipped_identity_changed / write_failed
 ///   read again, compare, decide     | error, differs, or another decision    | skipped_identity_changed
 ///   write                           | any error                              | write_failed
 ///   watch                           | namespace gone                         | released
 ///                                   | deadline, nobody waits for it any more | partly_released
 ///                                   | deadline, or not readable              | not_released
-///   audit `outcome`                 | any error                              | told in `detail`, outcome stays
-OutcomeRecord carry_out(const RemedyOrder& order, Aborter& aborter, AuditLog& audit, World& world, Clock& clock,
-                        Ledger& ledger, Nanoseconds watch);
+///   audit `outcome`, save the ledger| any error                              | told in `detail`, outcome stays
+///   after-hook                      | any error                              | outcome stays; Attempt::after
+Attempt carry_out(const RemedyOrder& order, const RemedyTools& tools, Ledger& ledger, Nanoseconds watch);
 
 /// Marks entries without outcome as `interrupted` (a prober died between intent and outcome) and returns their records:
-/// they count for cooldown and limit, and the write is never repeated. Appends one audit record each, as far as that is
-/// possible (what could not be recorded is told in `detail`).
+/// they count as failed, for cooldown and limit, and the write is never repeated. Appends one audit record each, as far
+/// as that is possible (what could not be recorded is told in `detail`). The caller notes them in the breaker and
+/// saves.
 std::vector<OutcomeRecord> settle_interrupted(Ledger& ledger, AuditLog& audit, Instant now);
+
+/// "Permission denied (EACCES)": the text of an errno with its name.
+std::string describe_errno(int code);
+
+/// The message of `error`, at its end the name of the errno where one is known: "opening abort: Permission denied
+/// (EACCES)".
+std::string describe_error(const Error& error);
 
 /// Empty if `now` is the same situation as `before`, else a sentence that says what differs. Compared are the
 /// namespace's inode, its init's PID and start time; each thread that waited for the connection of the order: TID,

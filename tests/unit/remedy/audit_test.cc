@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audit log: what its records say, and that a line is on disk, whole, or refused.
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+// What the records of the audit log say.
 #include <catch2/catch.hpp>
-#include <csignal>
-#include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "fakes.h"
+#include "../policy/cases.h"
+#include "audit_samples.h"
 #include "remedy/audit_record.h"
-#include "remedy/remedy.h"
 
 using namespace std::chrono_literals;
 
@@ -23,80 +14,22 @@ namespace defused {
 
 namespace {
 
-namespace fs = std::filesystem;  // for a directory of our own only
 using nlohmann::json;
 
-class StateDirectory {
- public:
-  StateDirectory() {
-    std::string name = "/tmp/defused-audit-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    base_ = name;
-  }
-  StateDirectory(const StateDirectory&) = delete;
-  StateDirectory& operator=(const StateDirectory&) = delete;
-  ~StateDirectory() {
-    std::error_code ignored;
-    fs::remove_all(base_, ignored);
-  }
-  [[nodiscard]] fs::path path() const { return base_ / "state"; }
-  [[nodiscard]] fs::path file() const { return path() / "audit.jsonl"; }
-  void write(const std::string& text) const {
-    fs::create_directories(path());
-    std::ofstream(file(), std::ios::binary) << text;
-  }
-  [[nodiscard]] std::string text() const {
-    std::ifstream in(file(), std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
+const Instant kNow{2h, 1'795'522'501'500ms};
 
- private:
-  fs::path base_;
-};
-
-mode_t mode_of(const fs::path& path) {
-  struct stat found {};
-  REQUIRE(stat(path.c_str(), &found) == 0);
-  return found.st_mode & 07777U;
+json parse_line(const std::string& line) {
+  CHECK(line.find('\n') == std::string::npos);
+  return json::parse(line);
 }
 
-LedgerEntry make_entry(const RemedyOrder& order) {
-  return {order.connection.id, order.connection.directory_inode, order.finding.id, 1h, 1'795'522'500s, std::nullopt};
-}
-
-// No file may grow beyond `bytes` while this lives: writes become short, then fail.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : before_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    REQUIRE(getrlimit(RLIMIT_FSIZE, &before_) == 0);
-    const rlimit limit{bytes, before_.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, before_handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*before_handler_)(int);
-};
+json intent_of(const RemedyOrder& order) { return parse_line(render_intent(order, make_entry(order))); }
 
 }  // namespace
 
-TEST_CASE("The intent has the whole evidence") {
-  Asked asked = make_clear_case();
-  asked.finding().container = Container{"0123abcd", "docker", ""};
-  asked.connection().source = "https://key:secret@host/bucket?token=x";
-  asked.connection().servers = {{{7, 8}, "nd\xff", ServerState::dying}};
-  asked.connection().server_state = ServerState::dying;
-  const RemedyOrder order = make_order(asked);
-  const std::string line = render_intent(order, make_entry(order));
-  CHECK(line.find('\n') == std::string::npos);
-  CHECK(line.find("secret") == std::string::npos);
-  const json record = json::parse(line);
+TEST_CASE("The intent says what it is about, and who asked for it") {
+  RemedyOrder order = make_full_order();
+  json record = intent_of(order);
   CHECK(record["schema"] == "defused.audit/v1");
   CHECK(record["record"] == "intent");
   CHECK(record["time"] == "2026-11-24T12:15:00.000Z");
@@ -104,147 +37,241 @@ TEST_CASE("The intent has the whole evidence") {
   CHECK(record["pid_namespace"] == 4'026'532'040U);
   CHECK(record["connection"] == 40);
   CHECK(record["directory_inode"] == 9040);
-  const json& finding = record["evidence"]["pid_namespace"];
+  CHECK(record["by_hand"] == json({{"uid", 0}, {"override_reason", "the node must go down now"}}));
+  order.by_hand->override_reason = "a\nb";
+  CHECK(intent_of(order)["by_hand"]["override_reason"] == "a\\x0ab");
+  order.by_hand.reset();
+  CHECK(intent_of(order)["by_hand"].is_null());
+}
+
+TEST_CASE("The evidence about the namespace is whole") {
+  const json finding = intent_of(make_full_order())["evidence"]["pid_namespace"];
+  CHECK(finding["inode"] == 4'026'532'040U);
   CHECK(finding["init"] == json({{"pid", 100}, {"start_ticks", 4000}, {"comm", "docker-init"}}));
+  CHECK(finding["state"] == "reaping");
+  CHECK(finding["wait_class"] == "fuse_flush");
   CHECK(finding["verdict"] == "deadlocked");
+  CHECK(finding["evidence"] == "proven");
+  CHECK(finding["since"] == "2026-11-24T12:13:30.000Z");
   CHECK(finding["stuck_seconds"] == 90);
-  CHECK(finding["container"]["id"] == "0123abcd");
-  const json& thread = finding["blocked_threads"][0];
-  CHECK(thread["tid"] == 1040);
-  CHECK(thread["start_ticks"] == 5000);
-  CHECK(thread["context_switches"] == 17);
-  CHECK(thread["stack"] == json({"request_wait_answer", "fuse_flush", "do_exit"}));
-  CHECK(thread["attribution"] == "only_candidate");
-  const json& connection = record["evidence"]["connection"];
-  CHECK(connection["directory_inode"] == 9040);
-  CHECK(connection["mount_ids"] == json({77}));
-  CHECK(connection["outside_users"] == 0);
-  CHECK(connection["outside_viewers"] == 0);
-  CHECK(connection["servers"][0]["state"] == "dying");
-  CHECK(connection["servers"][0]["comm"] == "nd\xEF\xBF\xBD");
-  CHECK(connection["server_evidence"] == "proven");
-  CHECK(record["evidence"]["decision"] == json({{"action", "abort"}, {"reasons", json::array()}, {"connection", 40}}));
+  CHECK(finding["samples"] == 20);
+  CHECK(finding["stuck"] == true);
+  CHECK(finding["gap"] == false);
+  CHECK(finding["gaps"] == json({{{"file", "ns/pid"}, {"kind", "timeout"}, {"count", 1}}}));
+  CHECK(finding["container"] ==
+        json({{"id", "0123abcd"}, {"runtime", "docker"}, {"pod_uid", "11111111-2222-3333-4444-555555555555"}}));
+  CHECK(finding["cgroup"] == "/system.slice/docker-0123abcd.scope");
+  CHECK(finding["member_count"] == 17);
+  CHECK(finding["members"][1] == json({{"pid", 1040}, {"comm", "ndrive"}}));
+  CHECK(finding["waits_for"] == json({4'026'532'099U}));
+  CHECK(finding["waits_for_count"] == 1);
+  CHECK(finding["connections"] == json({40}));
+  CHECK(finding["connection_count"] == 1);
+  CHECK(finding["blocked_thread_count"] == 1);
+}
+
+TEST_CASE("The evidence about a blocked thread is whole") {
+  const json evidence = intent_of(make_full_order())["evidence"];
+  CHECK(evidence["pid_namespace"]["blocked_threads"][0] ==
+        json({{"pid", 1040},
+              {"tid", 1040},
+              {"start_ticks", 5000},
+              {"comm", "ndrive"},
+              {"thread_state", "D"},
+              {"has_memory", true},
+              {"exiting", true},
+              {"sigkill_pending", true},
+              {"wait_class", "fuse_flush"},
+              {"stack", {"request_wait_answer", "fuse_flush", "do_exit"}},
+              {"wchan", "request_wait_answer"},
+              {"connection", 40},
+              {"candidate_count", 1},
+              {"candidates", {40}},
+              {"mounts",
+               {{{"mount_id", 77},
+                 {"connection", 40},
+                 {"fstype", "fuse.ndrive"},
+                 {"source", "https://host/bucket"},
+                 {"mount_point", "/data"}}}},
+              {"attribution", "only_candidate"},
+              {"attribution_serves_acting", true},
+              {"told_by", "mounts"},
+              {"verdict", "deadlocked"},
+              {"evidence", "proven"},
+              {"context_switches", 17},
+              {"samples", 20},
+              {"blocked_seconds", 90},
+              {"waits_for", {{"pid", 4690}, {"comm", "shim"}}},
+              {"gaps", {{{"file", "fdinfo"}, {"kind", "denied"}, {"count", 2}}}}}));
+}
+
+TEST_CASE("The evidence about the connection is whole") {
+  const json evidence = intent_of(make_full_order())["evidence"];
+  REQUIRE(evidence["connections"].size() == 1);
+  CHECK(evidence["connections"][0] ==
+        json({{"id", 40},
+              {"device", "0:40"},
+              {"directory_inode", 9040},
+              {"fstype", "fuse.ndrive"},
+              {"source", "https://host/bucket"},
+              {"mount_count", 1},
+              {"mount_ids", {77}},
+              {"mount_point_count", 1},
+              {"mount_points", {"/data"}},
+              {"host_mount", false},
+              {"waiting", 1},
+              {"waiting_since", "2026-11-24T12:13:20.000Z"},
+              {"stalled_since", "2026-11-24T12:13:35.000Z"},
+              {"max_background", 0},
+              {"congestion_threshold", 0},
+              {"server_state", "dying"},
+              {"server_evidence", "proven"},
+              {"server_count", 1},
+              {"servers",
+               {{{"pid", 7}, {"start_ticks", 8}, {"comm", "ndrive"}, {"state", "dying"}, {"process_state", "D"}}}},
+              {"outside_users", 0},
+              {"users", {{{"pid", 900}, {"comm", "python"}}}},
+              {"outside_viewers", 0},
+              {"viewers", {{{"pid", 1}, {"comm", "systemd"}}}},
+              {"containers", {{{"id", "0123abcd"}, {"runtime", "docker"}, {"pod_uid", ""}}}},
+              {"readers_disagree", false},
+              {"orphaned", false}}));
+  CHECK(evidence["decision"] ==
+        json({{"action", "abort"}, {"reasons", json::array()}, {"connection", 40}, {"abort_budget_remaining", 3}}));
+}
+
+TEST_CASE("What is not known is null, and what is true is told") {
+  RemedyOrder order = make_bare_order();
+  order.connection.host_mount = order.connection.readers_disagree = order.connection.orphaned = true;
+  const json evidence = intent_of(order)["evidence"];
+  const json& thread = evidence["pid_namespace"]["blocked_threads"][0];
+  for (const char* key : {"exiting", "connection", "waits_for"}) CHECK(thread[key].is_null());
+  CHECK(evidence["pid_namespace"]["container"].is_null());
+  const json& connection = evidence["connections"][0];
+  for (const char* key : {"outside_users", "outside_viewers", "waiting_since", "stalled_since"}) {
+    CHECK(connection[key].is_null());
+  }
+  for (const char* key : {"host_mount", "readers_disagree", "orphaned"}) CHECK(connection[key] == true);
+  CHECK(evidence["decision"] == json({{"action", "hold"},
+                                      {"reasons", {"mode", "connection_ambiguous"}},
+                                      {"connection", nullptr},
+                                      {"abort_budget_remaining", 0}}));
+}
+
+TEST_CASE("Neither a secret nor a byte that is not text comes into a record") {
+  RemedyOrder order = make_full_order();
+  order.connection.servers[0].comm = "nd\xff";
+  const std::string line = render_intent(order, make_entry(order));
+  CHECK(line.find("secret") == std::string::npos);
+  CHECK(line.find("token") == std::string::npos);
+  CHECK(json::parse(line)["evidence"]["connections"][0]["servers"][0]["comm"] == "nd\xEF\xBF\xBD");
+}
+
+TEST_CASE("A decision has the same evidence, about all connections it is told of") {
+  const RemedyOrder order = make_full_order();
+  ConnectionFinding other = order.connection;
+  other.id = {41};
+  const std::string line =
+      render_decision(order.finding, {&order.connection, &other}, order.decision, Mode::dry_run, kNow);
+  const json record = parse_line(line);
+  CHECK(record["record"] == "decision");
+  CHECK(record["time"] == "2026-11-24T12:15:01.500Z");
+  CHECK(record["mode"] == "dry_run");
+  json expected = intent_of(order)["evidence"];
+  expected["connections"].push_back(expected["connections"][0]);
+  expected["connections"][1]["id"] = 41;
+  expected["connections"][1]["device"] = "0:41";
+  CHECK(record["evidence"] == expected);
+  CHECK(record.size() == 5);
 }
 
 TEST_CASE("A record is bounded, and keeps the threads that decide") {
-  RemedyOrder order = make_order(make_clear_case());
+  RemedyOrder order = make_full_order();
   const BlockedThread deciding = order.finding.blocked_threads.front();
   order.finding.blocked_threads.assign(3 * kMaxListed, make_waiting_thread(2000, 41));
   order.finding.blocked_threads.push_back(deciding);
-  const json record = json::parse(render_intent(order, make_entry(order)));
-  const json& finding = record["evidence"]["pid_namespace"];
+  order.connection.mount_points.assign(kMaxListed + 1, "/data");
+  const json evidence = intent_of(order)["evidence"];
+  const json& finding = evidence["pid_namespace"];
   CHECK(finding["blocked_thread_count"] == 3 * kMaxListed + 1);
   CHECK(finding["blocked_threads"].size() == kMaxListed);
   CHECK(finding["blocked_threads"][0]["tid"] == deciding.id.tid);
+  CHECK(finding["blocked_threads"][1]["tid"] == 2000);
+  CHECK(evidence["connections"][0]["mount_point_count"] == kMaxListed + 1);
+  CHECK(evidence["connections"][0]["mount_points"].size() == kMaxListed);
+  order.finding.blocked_thread_count = 5000;
+  CHECK(intent_of(order)["evidence"]["pid_namespace"]["blocked_thread_count"] == 5000);
+}
+
+TEST_CASE("However long a container makes its names, the audit log takes the record") {
+  RemedyOrder order = make_full_order();
+  BlockedThread& thread = order.finding.blocked_threads.front();
+  const std::string longest(256, '"');
+  thread.stack.assign(64, longest);
+  thread.mounts.assign(kMaxShownMounts, {77, {40}, longest, longest, longest});
+  order.finding.blocked_threads.assign(kMaxBlockedThreads, thread);
+  order.connection.mount_points.assign(10'000, longest);
+  const std::string line = render_intent(order, make_entry(order));
+  CHECK(line.size() <= AuditFile::kMaxLine);
+  CHECK(line.size() > AuditFile::kMaxLine / 4);
+  const json finding = json::parse(line)["evidence"]["pid_namespace"];
+  CHECK(finding["blocked_thread_count"] == kMaxBlockedThreads);
+  CHECK_FALSE(finding["blocked_threads"].empty());
 }
 
 TEST_CASE("Outcomes belong to their intent") {
-  const RemedyOrder order = make_order(make_clear_case());
+  const RemedyOrder order = make_full_order();
   const LedgerEntry entry = make_entry(order);
-  const Instant now{2h, entry.at_wall + 1500ms};
   OutcomeRecord outcome{order.finding.id, order.connection.id, Outcome::released, "it is gone", 91'500ms};
-  json record = json::parse(render_outcome(entry, outcome, now));
-  CHECK(record == json({{"schema", "defused.audit/v1"},
-                        {"record", "outcome"},
-                        {"time", "2026-11-24T12:15:01.500Z"},
-                        {"intent_time", "2026-11-24T12:15:00.000Z"},
-                        {"pid_namespace", 4'026'532'040U},
-                        {"connection", 40},
-                        {"directory_inode", 9040},
-                        {"outcome", "released"},
-                        {"detail", "it is gone"},
-                        {"recovery_seconds", 91.5}}));
+  json expected = {{"schema", "defused.audit/v1"},
+                   {"record", "outcome"},
+                   {"time", "2026-11-24T12:15:01.500Z"},
+                   {"intent_time", "2026-11-24T12:15:00.000Z"},
+                   {"pid_namespace", 4'026'532'040U},
+                   {"connection", 40},
+                   {"directory_inode", 9040},
+                   {"outcome", "released"},
+                   {"detail", "it is gone"},
+                   {"recovery_seconds", 91.5}};
+  CHECK(parse_line(render_outcome(entry, outcome, kNow)) == expected);
+  outcome.outcome = Outcome::partly_released;
+  CHECK(parse_line(render_outcome(entry, outcome, kNow))["recovery_seconds"].is_null());
   outcome.outcome = Outcome::interrupted;
-  record = json::parse(render_interrupted(entry, outcome, now));
-  CHECK(record["record"] == "interrupted");
-  CHECK(record["recovery_seconds"].is_null());
+  expected["record"] = expected["outcome"] = "interrupted";
+  expected.erase("recovery_seconds");
+  CHECK(parse_line(render_interrupted(entry, outcome, kNow)) == expected);
 }
 
-TEST_CASE("Lines are appended to a file that only its owner reads") {
-  const StateDirectory state;
-  AuditFile audit(state.path().string());
-  REQUIRE(audit.append("one"));
-  REQUIRE(audit.append("two"));
-  CHECK(state.text() == "one\ntwo\n");
-  CHECK(mode_of(state.path()) == 0700);
-  CHECK(mode_of(state.file()) == 0600);
-  REQUIRE(AuditFile(state.path().string() + "/").append("three"));
-  CHECK(state.text() == "one\ntwo\nthree\n");
+TEST_CASE("The breaker: what opened it, and who closed it") {
+  const Breaker breaker{BreakerCause::failed_outcomes, kNow.wall, 2, "two in a row"};
+  CHECK(parse_line(render_breaker(breaker, std::nullopt, kNow)) == json({{"schema", "defused.audit/v1"},
+                                                                         {"record", "breaker"},
+                                                                         {"time", "2026-11-24T12:15:01.500Z"},
+                                                                         {"state", "open"},
+                                                                         {"cause", "failed_outcomes"},
+                                                                         {"detail", "two in a row"},
+                                                                         {"by", nullptr}}));
+  const json closed = parse_line(render_breaker({}, 1000, kNow));
+  CHECK(closed["state"] == "closed");
+  CHECK(closed["cause"] == "none");
+  CHECK(closed["by"] == 1000);
 }
 
-TEST_CASE("A line with a newline inside is refused") {
-  const StateDirectory state;
-  const auto appended = AuditFile(state.path().string()).append("one\n{\"forged\":true}");
-  REQUIRE_FALSE(appended);
-  CHECK(appended.error().kind == ErrorKind::malformed);
-  CHECK_FALSE(fs::exists(state.file()));
-}
-
-TEST_CASE("A torn last line is ended first") {
-  const StateDirectory state;
-  state.write("one\n{\"torn");
-  REQUIRE(AuditFile(state.path().string()).append("two"));
-  CHECK(state.text() == "one\n{\"torn\ntwo\n");
-}
-
-TEST_CASE("A write that is cut short is an error, and the next line is whole again") {
-  const StateDirectory state;
-  AuditFile audit(state.path().string());
-  REQUIRE(audit.append("one"));
-  {
-    const FileSizeLimit limit(10);
-    const auto appended = audit.append("0123456789");
-    REQUIRE_FALSE(appended);
-    CHECK(appended.error().kind == ErrorKind::io);
-    CHECK_THAT(appended.error().message, Catch::EndsWith("audit.jsonl: writing: File too large"));
-  }
-  CHECK(state.text() == "one\n012345");
-  REQUIRE(audit.append("two"));
-  CHECK(state.text() == "one\n012345\ntwo\n");
-}
-
-TEST_CASE("Checking writes nothing, but for the file itself") {
-  const StateDirectory state;
-  const AuditFile audit(state.path().string());
-  REQUIRE(audit.check());
-  CHECK(mode_of(state.file()) == 0600);
-  CHECK(state.text() == "");
-  state.write("one\n{\"torn");
-  REQUIRE(audit.check());
-  CHECK(state.text() == "one\n{\"torn");
-}
-
-TEST_CASE("What is no file of ours is refused") {
-  const StateDirectory state;
-  fs::create_directories(state.path());
-  AuditFile audit(state.path().string());
-  SECTION("a link") {
-    fs::create_symlink("/dev/null", state.file());
-    CHECK_THAT(audit.append("one").error().message, Catch::Contains("Too many levels of symbolic links"));
-  }
-  SECTION("a FIFO, without waiting for its reader") {
-    REQUIRE(mkfifo(state.file().c_str(), 0600) == 0);
-    CHECK_THAT(audit.append("one").error().message, Catch::EndsWith("is not a regular file"));
-  }
-  SECTION("a directory") {
-    fs::create_directory(state.file());
-    CHECK_FALSE(audit.append("one"));
-  }
-  CHECK_FALSE(audit.check());
-}
-
-TEST_CASE("A state directory that cannot be made") {
-  const StateDirectory state;
-  SECTION("its parent is missing") {
-    const auto checked = AuditFile((state.path() / "deeper").string()).check();
-    REQUIRE_FALSE(checked);
-    CHECK(checked.error().kind == ErrorKind::gone);
-    CHECK_THAT(checked.error().message, Catch::StartsWith("creating "));
-  }
-  SECTION("a file stands there") {
-    std::ofstream(state.path()) << "x";
-    CHECK(AuditFile(state.path().string()).append("one").error().kind == ErrorKind::io);
-  }
+TEST_CASE("Pausing, going on, and a ledger that was lost") {
+  const json paused = parse_line(render_inhibit(true, "up\ngrade", 1000, kNow));
+  CHECK(paused == json({{"schema", "defused.audit/v1"},
+                        {"record", "inhibit"},
+                        {"time", "2026-11-24T12:15:01.500Z"},
+                        {"state", "paused"},
+                        {"reason", "up\\x0agrade"},
+                        {"by", 1000}}));
+  CHECK(parse_line(render_inhibit(false, "", 0, kNow))["state"] == "resumed");
+  CHECK(parse_line(render_ledger_lost("ledger.json.corrupt-x", "the checksum", kNow)) ==
+        json({{"schema", "defused.audit/v1"},
+              {"record", "ledger_lost"},
+              {"time", "2026-11-24T12:15:01.500Z"},
+              {"detail", "the checksum"},
+              {"file", "ledger.json.corrupt-x"}}));
 }
 
 }  // namespace defused
