@@ -79,13 +79,14 @@ class ChangeLog {
   ChangeLog(const Report& report, LogMemory& log, Counters& counters, Nanoseconds now, const Tell& tell)
       : report_(report), log_(log), counters_(counters), now_(now), tell_(tell) {}
 
-  void run() {
+  std::vector<std::size_t> run() {
     end_window();
     tell_namespaces();
     tell_exits();
     tell_connections();
     tell_gone();
     log_.told = std::move(after_);
+    return std::move(changed_);
   }
 
  private:
@@ -126,13 +127,15 @@ class ChangeLog {
     return after_.emplace(key, known == log_.told.end() ? ToldMemory{} : known->second).first->second;
   }
 
+  static Nanoseconds pause_after(std::uint32_t times) {
+    return std::min<Nanoseconds>(kFirstPause * (1LL << std::min<std::uint32_t>(times, 16)), kLongestPause);
+  }
+
   // False: too much was said of it lately; the change is counted and compared again in the next pass.
   bool may_say(ToldMemory& entry) const {
     if (entry.unsaid == 0 && now_ - entry.last_line >= kLongestPause) entry.lines = 0;
     if (entry.lines < kLinesAtOnce) return true;
-    const std::uint32_t doublings = std::min<std::uint32_t>(entry.lines - kLinesAtOnce, 16);
-    const Nanoseconds pause = std::min<Nanoseconds>(kFirstPause * (1LL << doublings), kLongestPause);
-    if (now_ - entry.last_line >= pause) return true;
+    if (now_ - entry.last_line >= pause_after(entry.lines - kLinesAtOnce)) return true;
     ++entry.unsaid;
     return false;
   }
@@ -154,8 +157,20 @@ class ChangeLog {
       const NamespaceFinding& finding = report_.findings.namespaces[i];
       const Decision* decision = i < report_.decisions.size() ? &report_.decisions[i] : nullptr;
       ToldMemory& entry = entry_of("pid_namespace " + std::to_string(finding.id.inode));
+      const std::string before = entry.counted;
       tell_namespace(finding, finding.stuck ? decision : nullptr, entry);
+      if (entry.counted != before && may_record(entry)) changed_.push_back(i);
     }
+  }
+
+  bool may_record(ToldMemory& entry) const {
+    if (now_ - entry.last_record >= kLongestPause) entry.records = 0;
+    if (entry.records >= kRecordsAtOnce && now_ - entry.last_record < pause_after(entry.records - kRecordsAtOnce)) {
+      return false;
+    }
+    ++entry.records;
+    entry.last_record = now_;
+    return true;
   }
 
   void tell_namespace(const NamespaceFinding& finding, const Decision* decision, ToldMemory& entry) {
@@ -257,12 +272,14 @@ class ChangeLog {
   Nanoseconds now_;
   const Tell& tell_;
   std::map<std::string, ToldMemory> after_;
+  std::vector<std::size_t> changed_;
 };
 
 }  // namespace
 
-void tell_changes(const Report& report, LogMemory& log, Counters& counters, Nanoseconds now, const Tell& tell) {
-  ChangeLog(report, log, counters, now, tell).run();
+std::vector<std::size_t> tell_changes(const Report& report, LogMemory& log, Counters& counters, Nanoseconds now,
+                                      const Tell& tell) {
+  return ChangeLog(report, log, counters, now, tell).run();
 }
 
 LogLine tell_outcome(const OutcomeRecord& record) {

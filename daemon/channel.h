@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/bar.h"
 #include "exporters/exporter.h"
 #include "model/ids.h"
 
@@ -21,7 +22,7 @@ enum class MessageType : std::uint32_t {
   // supervisor -> prober
   settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP
   seed,        ///< descriptor: memfd of the last report; a fresh prober starts from its Memory. None: empty
-  start_pass,  ///< one pass, now; `may_act`, `readers`
+  start_pass,  ///< one pass, now; `bar`, `readers`
   stop,        ///< end after the current step
   // prober -> supervisor
   lost_gone,    ///< of the lost probers given, `process` is not there any more
@@ -39,7 +40,7 @@ enum class MessageType : std::uint32_t {
 /// What goes over the wire. Plain data, same binary at both ends.
 struct Message {
   MessageType type{};
-  std::uint32_t may_act = 0;
+  Bar bar = Bar::none;
   std::uint32_t readers = 0;  ///< children that may be lost by reading what hangs
   std::uint32_t count = 0;
   std::uint64_t pass = 0;

@@ -12,7 +12,6 @@
 #include "daemon/accounting.h"
 #include "daemon/change_log.h"
 #include "daemon/read_subject.h"
-#include "daemon/remedy_world.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
 #include "policy/decide.h"
@@ -45,6 +44,9 @@ void forget_completeness(Snapshot& snapshot) {
   if (snapshot.surroundings) snapshot.surroundings->holders_complete = snapshot.surroundings->users_complete = false;
 }
 
+// The kernel's release, knobs and FUSE symbols.
+constexpr std::size_t kMostKernelReadings = 1U << 20U;
+
 // Of this process; what a child reads for it waits more than it works.
 Nanoseconds cpu_time() {
   timespec used{};
@@ -73,9 +75,13 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       events_(std::move(events)),
       clock_(clock),
       proc_(std::move(proc)),
-      kernel_(read_kernel_facts(proc_)),
-      audit_(settings_.state_directory),
+      kernel_readings_(kMostKernelReadings),
+      actor_(settings_, sources_.records, sources_.by_hand, clock,
+             [this](const LogLine& line) {
+               if (events_.changed) events_.changed(line);
+             }),
       host_(host_name()) {
+  read_kernel();
   init_counters(memory_.counters);
   limits_.left_behind = [this](pid_t reader) {
     limits_.readers = 0;
@@ -84,9 +90,15 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
   };
 }
 
+void Cycle::read_kernel() {
+  proc_.record_to(&kernel_readings_);
+  kernel_ = read_kernel_facts(proc_);
+  proc_.record_to(nullptr);
+}
+
 void Cycle::load_readers() {
   readers_asked_for_ = true;
-  if (kernel_.fuse_flush_waits == FlushWaits::unknown) kernel_ = read_kernel_facts(proc_);
+  if (kernel_.fuse_flush_waits == FlushWaits::unknown) read_kernel();
   const auto tell = [this](const std::string& what, const Error& error) {
     if (events_.changed) events_.changed(what + ": " + error.message);
   };
@@ -110,10 +122,11 @@ void Cycle::load_readers() {
 void Cycle::seed(Memory memory) {
   memory_ = std::move(memory);
   init_counters(memory_.counters);
-  for (const OutcomeRecord& record : settle_interrupted(memory_.ledger, audit_, clock_.now())) {
-    ++memory_.counters.aborts[record.outcome];
-    if (events_.changed) events_.changed(record.detail);
-  }
+}
+
+void Cycle::set_settings(Settings settings) {
+  settings_ = std::move(settings);
+  actor_.set_settings(settings_);
 }
 
 void Cycle::announce(std::string_view phase, Nanoseconds at_most) const {
@@ -122,8 +135,10 @@ void Cycle::announce(std::string_view phase, Nanoseconds at_most) const {
 
 // Opened anew each pass: fusectl may be mounted, unmounted or covered at any time.
 Result<FuseRoot> Cycle::open_fusectl() const {
-  return sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
-                          : FuseRoot::open(sources_.fusectl_path, sources_.hook);
+  auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
+                               : FuseRoot::open(sources_.fusectl_path, sources_.hook);
+  if (fuse && recording_ != nullptr) fuse->record_to(&recording_->fusectl);
+  return fuse;
 }
 
 void Cycle::read_connections(const Result<FuseRoot>& fuse, Snapshot& snapshot) {
@@ -278,51 +293,67 @@ void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   };
   if (beside_proc && !merge_open_files(*files, snapshot.processes, is_there, *snapshot.surroundings)) {
     add_gap(snapshot.gaps, "bpf", ErrorKind::malformed);
+    snapshot.surroundings->readers_disagree = true;
     forget_completeness(snapshot);
   }
 }
 
-std::vector<Decision> Cycle::decide_on(const Findings& findings, bool may_act) const {
-  Restraints restraints;
-  restraints.may_act = may_act;
-  // Asked only where an action may follow: in observe mode the state directory need not even exist.
-  if (settings_.policy.mode == Mode::enforce && !findings.namespaces.empty()) {
-    restraints.record_unwritable = !audit_.check();
-  }
-  return decide(findings, settings_.policy, memory_.ledger, restraints, clock_.now());
+std::vector<Decision> Cycle::decide_on(const Findings& findings, const Restraints& restraints) const {
+  return decide(findings, settings_.policy, actor_.ledger(), restraints, clock_.now());
 }
 
 PassResult Cycle::make_result(Report report) const { return PassResult{std::move(report), memory_, std::nullopt}; }
 
-PassResult Cycle::run(bool may_act, std::size_t readers) {
+// Nothing is concluded from nothing: what was known stays.
+Detection Cycle::judge(const Result<void>& read, std::vector<Decision>& decisions, bool fresh) {
+  announce("diagnosis", settings_.pass_deadline);
+  Detection made = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
+  const auto& found = made.findings.namespaces;
+  const bool any_stuck = std::any_of(found.begin(), found.end(), [](const auto& finding) { return finding.stuck; });
+  decisions = decide_on(made.findings, fresh ? actor_.restraints_now() : actor_.restraints(any_stuck));
+  return made;
+}
+
+PassResult Cycle::run(Bar bar, std::size_t readers) {
   snapshot_ = Snapshot{};
   limits_.readers = std::min(readers, ReadLimits{}.readers);
   const Instant begin = clock_.now();
+  actor_.begin(bar, memory_.counters);
   Report report;
+  Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
+  Detection detection = judge(read, report.decisions, false);
+  if (any_abort(report.decisions)) {
+    read = read_for_acting();
+    detection = judge(read, report.decisions, true);
+  }
+  report.findings = std::move(detection.findings);
+  fill(report, read, begin);
+  if (read) {
+    actor_.record_decisions(report,
+                            tell_changes(report, memory_.log, memory_.counters, begin.boottime, events_.changed));
+  }
+  actor_.describe(report);
+  memory_.history = std::move(detection.history);
+  report.duration = clock_.now().boottime - begin.boottime;
+  account(report);
+  PassResult pass = make_result(std::move(report));
+  if (sources_.subject) around_subject_ = tell_subject(*sources_.subject, snapshot_, pass);
+  if (events_.publish) events_.publish(pass);
+  act(pass);
+  announce("idle", Nanoseconds(0));
+  return pass;
+}
+
+void Cycle::fill(Report& report, const Result<void>& read, Instant begin) {
   report.scanned_at = begin.wall;
   report.host = host_;
   report.mode = settings_.policy.mode;
   report.kernel = kernel_;
-  Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
-  // Nothing is concluded from nothing: what was known stays.
-  const auto judge = [&] {
-    announce("diagnosis", settings_.pass_deadline);
-    Detection made = read ? detect(snapshot_, memory_.history, settings_.detect) : Detection{{}, memory_.history};
-    report.decisions = decide_on(made.findings, may_act);
-    return made;
-  };
-  Detection detection = judge();
-  if (any_abort(report.decisions)) {  // what is kept serves for showing, never for acting
-    snapshot_ = Snapshot{};
-    read = read_snapshot(snapshot_, Evidence::fresh);
-    detection = judge();
-  }
   if (!read) {
     ++memory_.counters.scan_failures["processes"];
     report.blind.emplace_back("processes");
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
-  report.findings = std::move(detection.findings);
   if ((!file_reader_ || !wait_reader_) && !sources_.capture) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
@@ -335,16 +366,6 @@ PassResult Cycle::run(bool may_act, std::size_t readers) {
   report.pid_namespace_count = static_cast<std::uint32_t>(std::count_if(
       snapshot_.processes.begin(), snapshot_.processes.end(), [](const ProcessBrief& p) { return p.is_init(); }));
   report.provisional = settings_.detect.include_young && is_young(report.findings, settings_.detect);
-  if (read) tell_changes(report, memory_.log, memory_.counters, begin.boottime, events_.changed);
-  memory_.history = std::move(detection.history);
-  report.duration = clock_.now().boottime - begin.boottime;
-  account(report);
-  PassResult pass = make_result(std::move(report));
-  if (sources_.subject) around_subject_ = tell_subject(*sources_.subject, snapshot_, pass);
-  if (events_.publish) events_.publish(pass);
-  act(pass);
-  announce("idle", Nanoseconds(0));
-  return pass;
 }
 
 void Cycle::account(const Report& report) {
@@ -354,47 +375,6 @@ void Cycle::account(const Report& report) {
   for (const auto& [key, count] : report.gaps) {
     counters.read_gaps[{key.first, std::string(to_string(key.second))}] += count;
   }
-}
-
-// The only place from which anything is aborted.
-void Cycle::act(PassResult& pass) {
-  if (settings_.policy.mode != Mode::enforce) return;
-  const auto& decisions = pass.report.decisions;
-  const auto chosen = std::find_if(decisions.begin(), decisions.end(),
-                                   [](const Decision& decision) { return decision.action == Action::abort; });
-  if (chosen == decisions.end()) return;
-  const auto order = make_order(pass.report.findings, *chosen);
-  if (!order) return;
-  // Second reading, watching and its last look.
-  announce("remedy", 2 * settings_.pass_deadline + settings_.remedy.watch + limits_.surroundings_budget);
-  RemedyWorld world(
-      [this]() -> Result<World::SecondLook> {
-        Snapshot snapshot;
-        if (auto read = read_snapshot(snapshot, Evidence::fresh); !read) return Failure(read.error());
-        announce("remedy", settings_.pass_deadline + settings_.remedy.watch);
-        Detection second = detect(snapshot, memory_.history, settings_.detect);
-        // The decision was allowed by this very Ledger but for the intent that now stands in it.
-        Ledger before_intent = memory_.ledger;
-        if (!before_intent.entries.empty()) before_intent.entries.pop_back();
-        auto again = decide(second.findings, settings_.policy, before_intent, Restraints{}, clock_.now());
-        return World::SecondLook{std::move(second.findings), std::move(again)};
-      },
-      [this](const NamespaceFinding& finding, ConnectionId connection) {
-        return look_at_rest(proc_, finding, connection);
-      },
-      [this, &pass](const Ledger&) {
-        pass.memory = memory_;
-        if (events_.publish) events_.publish(pass);
-      });
-  FusectlAborter aborter(sources_.fusectl_path);
-  const OutcomeRecord record =
-      carry_out(*order, aborter, audit_, world, clock_, memory_.ledger, settings_.remedy.watch);
-  ++memory_.counters.aborts[record.outcome];
-  if (record.outcome == Outcome::released) observe(memory_.counters.recovery_duration, to_seconds(record.recovery));
-  if (events_.changed) events_.changed(tell_outcome(record));
-  pass.report.outcomes.push_back(record);
-  pass.memory = memory_;
-  if (events_.publish) events_.publish(pass);
 }
 
 }  // namespace defused

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cycle: one pass as named steps -
 //   read processes -> read connections -> read hazards -> read surroundings -> detect -> decide -> report -> act
-// - and the Memory between passes. It announces each step, so that the supervisor's deadline is that of the step. Must
-// not: wait for an exporter, act twice in a pass, act outside of Mode::enforce. One thread.
+// - and the Memory between passes. It announces each step, so that the supervisor's deadline is that of the step. What
+// acting needs and leaves on disk is the Actor's (daemon/acting.h). Must not: wait for an exporter, act twice in a
+// pass, act outside of Mode::enforce. One thread.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,11 @@
 #include "bpf/file_reader.h"
 #include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
+#include "daemon/acting.h"
+#include "daemon/bar.h"
 #include "daemon/kept_surroundings.h"
 #include "daemon/log.h"
+#include "detect/detect.h"
 #include "fusectl/fuse_root.h"
 #include "model/history.h"
 #include "model/settings.h"
@@ -33,6 +37,9 @@ struct CycleSources {
   ReadHook hook;
   std::optional<Subject> subject;  ///< a person asks about this: PassResult says what it is
   bool whole_index = false;        ///< holders, users and viewers are wanted even if nothing is stuck
+  RecordUse records = RecordUse::read;
+  std::optional<HandOrder> by_hand;  ///< `defused abort`: only this connection is judged
+  Aborter* aborter = nullptr;        ///< null: the fusectl at fusectl_path; tests have others
 };
 
 /// What a cycle tells while it runs. Each may be empty.
@@ -49,14 +56,14 @@ class Cycle {
   static Result<std::unique_ptr<Cycle>> create(Settings settings, CycleSources sources, CycleEvents events,
                                                Clock& clock);
 
-  /// Goes on from what an earlier prober knew. Actions that it left without outcome are settled as `interrupted`.
+  /// Goes on from what an earlier prober knew.
   void seed(Memory memory);
-  void set_settings(Settings settings) { settings_ = std::move(settings); }
+  void set_settings(Settings settings);
 
-  /// One pass. `may_act` false holds every action (an earlier prober might still act). What may hang a reader is read
-  /// by at most `readers` children at once; one that cannot be ended ends such reading for the rest of the pass, so
-  /// that no more than `readers` are left behind. 0: it is not read.
-  PassResult run(bool may_act, std::size_t readers = ReadLimits{}.readers);
+  /// One pass. A bar holds every action. What may hang a reader is read by at most `readers` children at once; one that
+  /// cannot be ended ends such reading for the rest of the pass, so that no more than `readers` are left behind. 0: it
+  /// is not read.
+  PassResult run(Bar bar, std::size_t readers = ReadLimits{}.readers);
 
   /// The snapshot of the last pass, for tests and evidence.
   [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }
@@ -79,9 +86,16 @@ class Cycle {
   void read_open_files(Snapshot& snapshot, bool beside_proc);
   [[nodiscard]] bool files_are_due(const Snapshot& snapshot) const;
   void load_readers();
-  [[nodiscard]] std::vector<Decision> decide_on(const Findings& findings, bool may_act) const;
+  void read_kernel();
+  /// What is found and decided from a snapshot; nothing new where it could not be read.
+  Detection judge(const Result<void>& read, std::vector<Decision>& decisions, bool fresh);
+  [[nodiscard]] std::vector<Decision> decide_on(const Findings& findings, const Restraints& restraints) const;
+  Result<void> read_for_acting();
+  void fill(Report& report, const Result<void>& read, Instant begin);
   void account(const Report& report);
   void act(PassResult& pass);
+  void publish_again(PassResult& pass);
+  Result<World::SecondLook> look_again(const Ledger& before_intent, NamespaceId acted_on);
   PassResult make_result(Report report) const;
   void announce_surroundings() const;
   void announce(std::string_view phase, Nanoseconds at_most) const;
@@ -92,6 +106,7 @@ class Cycle {
   Clock& clock_;
   ProcRoot proc_;
   ReadLimits limits_;
+  ReadRecorder kernel_readings_;  ///< what kernel_ was made of
   KernelFacts kernel_;
   bool readers_asked_for_ = false;
   std::unique_ptr<FileReader> file_reader_;  ///< null: /proc serves alone
@@ -103,7 +118,9 @@ class Cycle {
   std::uint64_t left_behind_ = 0;          ///< readers, since the last look at it
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   Nanoseconds files_cost_{0};              ///< CPU time that it took
-  AuditFile audit_;
+  Actor actor_;
+  std::unique_ptr<Readings> readings_;  ///< of the last reading for acting
+  Readings* recording_ = nullptr;       ///< the same, while it is read
   std::string host_;
   Memory memory_;
   Snapshot snapshot_;

@@ -16,12 +16,21 @@ std::string describe_optional(const std::optional<std::uint32_t>& value) {
   return value ? std::to_string(*value) : "unknown";
 }
 
+std::string since(Nanoseconds wall) { return wall == Nanoseconds(0) ? "" : " since " + format_wall_time(wall); }
+
+std::string after_colon(const std::string& text) { return text.empty() ? "" : ": " + text; }
+
 }  // namespace
 
 std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
 
 std::string count_of(std::size_t count, const char* one, const char* many) {
   return std::to_string(count) + " " + (count == 1 ? one : many);
+}
+
+std::string capitalized(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
 }
 
 std::string join(const std::vector<std::string>& parts, const char* separator) {
@@ -119,6 +128,26 @@ std::string describe_gaps(const Gaps& gaps, const GapProcesses& processes) {
     parts.push_back(part + ")");
   }
   return join(parts, ", ");
+}
+
+std::string describe_breaker(const RemedyState& state) {
+  return "circuit breaker open (" + std::string(to_string(state.breaker_cause)) + ")" + since(state.breaker_since) +
+         after_colon(state.breaker_detail);
+}
+
+std::string describe_inhibition(const RemedyState& state) {
+  return "paused (inhibited)" + since(state.inhibited_since) + after_colon(state.inhibited_reason);
+}
+
+// Of one before the last boot, connection and namespace are not known any more.
+std::string describe_action(const OutcomeRecord& action) {
+  std::string text = format_wall_time(action.at);
+  if (action.connection.kernel_dev != 0) text += ", connection " + number(action.connection);
+  if (action.pid_namespace.inode != 0) text += " for PID namespace " + std::to_string(action.pid_namespace.inode);
+  if (action.by_hand) text += ", by hand";
+  text += ": `" + std::string(to_string(action.outcome)) + "`";
+  if (action.outcome == Outcome::released) text += " after " + render_age(action.recovery);
+  return text + after_colon(action.detail);
 }
 
 }  // namespace defused

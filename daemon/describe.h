@@ -17,6 +17,9 @@ std::string number(ConnectionId id);
 /// "1 request", "2 requests".
 std::string count_of(std::size_t count, const char* one, const char* many);
 
+/// "Circuit breaker .." of "circuit breaker ..".
+std::string capitalized(std::string text);
+
 std::string join(const std::vector<std::string>& parts, const char* separator);
 
 /// "3m12s", "0.4s", "2h05m".
@@ -42,5 +45,15 @@ std::string describe_processes(const std::vector<NamedProcess>& processes, std::
 
 /// "stat (timeout, 3x: 4711 'python'), fdinfo (denied, 1x)"; ".." where more processes than those are meant.
 std::string describe_gaps(const Gaps& gaps, const GapProcesses& processes);
+
+/// "circuit breaker open (failed_outcomes) since 2026-07-01T12:00:00.000Z: abort of connection 40 ..", where it is
+/// open.
+std::string describe_breaker(const RemedyState& state);
+
+/// "paused (inhibited) since 2026-07-01T12:00:00.000Z: kernel upgrade", where it is.
+std::string describe_inhibition(const RemedyState& state);
+
+/// "2026-07-01T12:00:00.000Z, connection 40 for PID namespace 4026532178, by hand: `released` after 1m02s: ..".
+std::string describe_action(const OutcomeRecord& action);
 
 }  // namespace defused

@@ -16,7 +16,17 @@ std::string in_fusectl(ConnectionId id, const char* file) {
 
 std::string of_pid(pid_t pid, const char* file) { return "/proc/" + std::to_string(pid) + "/" + file; }
 
-void advise_abort(TextPage& page, const ConnectionFinding& connection, const std::string& again) {
+// `defused abort` does not ask `mode`, and may be told not to ask the age; every other gate holds it too.
+bool is_for_abort_command(ConnectionId id, const std::vector<Decision>& decisions) {
+  return std::any_of(decisions.begin(), decisions.end(), [&](const Decision& decision) {
+    return decision.connection == id && std::all_of(decision.reasons.begin(), decision.reasons.end(), [](Gate gate) {
+             return gate == Gate::mode || gate == Gate::too_young || gate == Gate::too_few_samples;
+           });
+  });
+}
+
+void advise_abort(TextPage& page, const ConnectionFinding& connection, const std::string& again,
+                  const std::vector<Decision>& decisions) {
   const std::string id = number(connection.id);
   if (connection.outside_users.value_or(0) > 0) {
     page.say("Do not abort connection " + id + " yet. Live processes outside would lose their files on it: " +
@@ -47,7 +57,12 @@ void advise_abort(TextPage& page, const ConnectionFinding& connection, const std
            ". That destroys it: every request in it fails, for all its clients; "
            "what they had not yet written is lost; " +
            what + " has to be mounted again by whoever mounted it.");
-  page.command("echo 1 > " + in_fusectl(connection.id, "abort"));
+  if (is_for_abort_command(connection.id, decisions)) {
+    page.command("defused abort " + id);
+    page.say("It looks again, asks the gates of the daemon, and records what it does.");
+  } else {
+    page.command("echo 1 > " + in_fusectl(connection.id, "abort"));
+  }
 }
 
 void show_server_threads(TextPage& page, pid_t pid, const Report& report) {
@@ -109,7 +124,7 @@ void advise_connection(TextPage& page, const ConnectionFinding& connection, cons
                        const ExplainInput& input) {
   switch (connection.server_state) {
     case ServerState::none:
-    case ServerState::dying: return advise_abort(page, connection, again);
+    case ServerState::dying: return advise_abort(page, connection, again, input.pass.report.decisions);
     case ServerState::alive: return advise_live_server(page, connection, input);
     case ServerState::unknown: return advise_unknown_server(page, connection, again);
   }

@@ -232,6 +232,9 @@ void add_connection_evidence(TextPage& page, const ConnectionFinding& connection
   add_servers(page, connection);
   if (connection.orphaned) page.say("It is an orphan: mounted nowhere, held by nobody, and yet requests wait in it.");
   page.say("Who else would lose it: " + users_in_words(connection) + "; " + viewers_in_words(connection) + ".");
+  if (connection.readers_disagree) {
+    page.say("The kernel (BPF) and /proc do not say the same of who holds or uses it: one of them is wrong.");
+  }
   if (connection.host_mount) page.say("The host itself (the mount namespace of PID 1) has it mounted.");
   if (!connection.containers.empty()) {
     std::vector<std::string> names;

@@ -6,6 +6,7 @@
 #include "daemon/describe.h"
 #include "daemon/explain_advice.h"
 #include "daemon/explain_evidence.h"
+#include "daemon/explain_policy.h"
 
 namespace defused {
 
@@ -103,35 +104,6 @@ void add_unknown(TextPage& page, const NamespaceFinding* finding, const std::vec
   if (!any) page.say("Nothing that this rests on.");
 }
 
-std::string mode_in_words(Mode mode) {
-  switch (mode) {
-    case Mode::observe: return "The configured mode is `observe`: defused only looks.";
-    case Mode::dry_run: return "The configured mode is `dry_run`: defused decides and logs, and writes nothing.";
-    case Mode::enforce: return "The configured mode is `enforce`: the daemon aborts where no gate holds.";
-  }
-  return "";
-}
-
-void add_policy(TextPage& page, const NamespaceFinding& finding, const ExplainInput& input) {
-  page.heading("What the policy says");
-  page.say(mode_in_words(input.configured));
-  std::vector<const GateInWords*> holding;
-  for (const GateInWords& gate : input.gates) {
-    if (gate.pid_namespace == finding.id && gate.gate != Gate::mode) holding.push_back(&gate);
-  }
-  if (holding.empty()) {
-    page.say(input.configured == Mode::enforce
-                 ? "No gate holds it back: the daemon would abort the connection."
-                 : "Only the mode holds it back: in `enforce` the connection would be aborted.");
-  } else {
-    page.say("An abort would be held back, in any mode, by:");
-    for (const GateInWords* gate : holding) {
-      page.item("`" + std::string(to_string(gate->gate)) + "`: " + gate->looks_at + " - " + gate->why + ".");
-    }
-  }
-  page.say("What only the running daemon knows (rate_limited, cooldown, record_unwritable, inhibited) was not asked.");
-}
-
 // `count` is how many there are, told or not.
 void add_threads(TextPage& page, const std::vector<BlockedThread>& threads, std::size_t count,
                  const ExplainInput& input) {
@@ -157,6 +129,14 @@ void add_connections(TextPage& page, const std::vector<BlockedThread>& threads, 
     page.say("and " + std::to_string(connections.size() - kMaxConnectionsTold) + " connections more.");
 }
 
+// What was done for a namespace, or on any connection that these threads may wait for.
+void add_done(TextPage& page, const std::vector<NamespaceId>& namespaces, std::vector<ConnectionId> connections,
+              const std::vector<BlockedThread>& threads, const Report& report) {
+  for (const BlockedThread& thread : threads)
+    connections.insert(connections.end(), thread.candidates.begin(), thread.candidates.end());
+  add_past_actions(page, namespaces, connections, report);
+}
+
 // ---- a process that nobody told to die
 
 void add_hanging(TextPage& page, const ProcessFinding& process, const std::vector<BlockedThread>& waiting,
@@ -167,6 +147,7 @@ void add_hanging(TextPage& page, const ProcessFinding& process, const std::vecto
     add_thread_evidence(page, waiting[i], input);
   if (waiting.size() > kMaxThreadsTold) page.say("and " + std::to_string(waiting.size() - kMaxThreadsTold) + " more.");
   add_connections(page, waiting, input);
+  add_done(page, {}, {}, waiting, input.pass.report);
   page.heading("What you can do");
   const std::string again = "defused explain pid:" + std::to_string(process.id.pid);
   if (waiting.front().state == 'T' && !is_fuse(waiting.front().wait_class)) {
@@ -224,6 +205,7 @@ void add_namespace(TextPage& page, const NamespaceFinding& finding, const Explai
   add_connections(page, finding.blocked_threads, input);
   add_unknown(page, &finding, finding.blocked_threads, input);
   add_policy(page, finding, input);
+  add_done(page, {finding.id}, finding.connections, finding.blocked_threads, input.pass.report);
   page.heading("What you can do");
   add_advice(page, finding.verdict, finding.blocked_threads, "defused explain namespace:" + id, input);
 }
@@ -241,6 +223,7 @@ void add_stuck_exit(TextPage& page, const StuckExit& exit, const ExplainInput& i
   add_unknown(page, nullptr, {thread}, input);
   page.heading("What the policy says");
   page.say("defused shows stuck exits and never acts on them, in no mode.");
+  add_done(page, {}, {}, {thread}, input.pass.report);
   page.heading("What you can do");
   add_advice(page, thread.verdict, {thread}, "defused explain pid:" + std::to_string(thread.pid), input);
 }
@@ -258,7 +241,9 @@ void add_connection(TextPage& page, const ConnectionFinding& connection, const E
   page.title(title);
   add_connection_evidence(page, connection, input);
   add_waiters(page, connection, input.pass.report);
-  if (!trouble) return page.say("Nothing of it is blocked.");
+  if (!trouble) page.say("Nothing of it is blocked.");
+  add_past_actions(page, {}, {connection.id}, input.pass.report);
+  if (!trouble) return;
   page.heading("What you can do");
   add_connection_advice(page, connection, input);
 }

@@ -2,11 +2,13 @@
 #include "daemon/explain_text.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "daemon/describe.h"
 #include "daemon/explain_advice.h"
 #include "daemon/explain_evidence.h"
 #include "daemon/explain_findings.h"
+#include "daemon/explain_policy.h"
 #include "daemon/text_page.h"
 
 namespace defused {
@@ -103,7 +105,39 @@ void add_everything(TextPage& page, const SubjectReading& reading, const Explain
   if (dying || shown > 0) return;
   page.title("Nothing is stuck or stalled on " + report.host + " (Linux " + report.kernel.release + ")");
   add_summary(page, report);
+  add_restraints(page, report.remedy);
   add_blindness(page, report);
+}
+
+bool is_among(const auto& wanted, const auto& it) {
+  return std::find(wanted.begin(), wanted.end(), it) != wanted.end();
+}
+
+struct ActionScope {
+  std::vector<NamespaceId> namespaces;
+  std::vector<ConnectionId> connections;
+};
+
+// Which actions concern the subject. What an abort has freed is not there any more: then the number that was asked for
+// tells.
+ActionScope scope_of(const SubjectFinding& asked) {
+  ActionScope scope;
+  if (!asked.readings.empty()) {
+    for (const SubjectReading& reading : asked.readings) {
+      scope.namespaces.insert(scope.namespaces.end(), reading.pid_namespaces.begin(), reading.pid_namespaces.end());
+      scope.connections.insert(scope.connections.end(), reading.connections.begin(), reading.connections.end());
+    }
+    return scope;
+  }
+  const Subject& subject = asked.subject;
+  if (!subject.number) return scope;
+  const bool any = subject.kind == SubjectKind::any;
+  if (any || subject.kind == SubjectKind::pid_namespace) scope.namespaces.push_back(NamespaceId{*subject.number});
+  const bool fits = *subject.number <= std::numeric_limits<std::uint32_t>::max();
+  if (fits && (any || subject.kind == SubjectKind::connection)) {
+    scope.connections.push_back(ConnectionId{static_cast<std::uint32_t>(*subject.number)});
+  }
+  return scope;
 }
 
 }  // namespace
@@ -118,6 +152,8 @@ std::string render_explanation(const ExplainInput& input) {
     page.say(
         "It may have ended. What there is: `defused connections` lists the connections, `defused scan` what is dying.");
     add_blindness(page, input.pass.report);
+    const ActionScope scope = scope_of(subject);
+    add_past_actions(page, scope.namespaces, scope.connections, input.pass.report);
     return page.text();
   }
   if (subject.reading_count > 1) {
@@ -158,6 +194,11 @@ Report reduce_to_subject(const PassResult& pass) {
   keep(report.findings.stuck_exits, reading.stuck_exits, [](const StuckExit& it) { return it.thread.id; });
   keep(report.findings.connections, reading.connections, [](const ConnectionFinding& it) { return it.id; });
   keep(report.findings.asked, reading.processes, [](const ProcessFinding& it) { return it.id.pid; });
+  if (one && reading.subject.kind == SubjectKind::everything) return report;
+  const ActionScope scope = pass.subject ? scope_of(*pass.subject) : ActionScope{};
+  std::erase_if(report.actions, [&](const OutcomeRecord& it) {
+    return !is_among(scope.namespaces, it.pid_namespace) && !is_among(scope.connections, it.connection);
+  });
   return report;
 }
 

@@ -10,6 +10,9 @@ int run(const RunOptions& options) { return run_command(options); }
 int run(const ScanOptions& options) { return scan_command(options); }
 int run(const ExplainOptions& options) { return explain_command(options); }
 int run(const ConnectionsOptions& options) { return connections_command(options); }
+int run(const AbortOptions& options) { return abort_command(options); }
+int run(const PauseOptions& options) { return pause_command(options); }
+int run(const ResumeOptions& options) { return resume_command(options); }
 int run(const VersionOptions& options) { return version_command(options); }
 int run(const InternalProberOptions& options) { return internal_prober_command(options); }
 int run(const InternalFrontOptions& options) { return internal_front_command(options); }

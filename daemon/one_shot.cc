@@ -19,37 +19,64 @@ namespace {
 // On top of a pass_deadline for each sample: phases that may take longer (hazards, surroundings) come in few of them.
 constexpr Nanoseconds kReserve = std::chrono::seconds(10);
 
-class Probe {
+class ChildProbe final : public Probe {
  public:
-  Probe(Child child, const Settings& settings) : child_(std::move(child)), settings_(settings) {}
+  ChildProbe(Child child, const Settings& settings) : child_(std::move(child)), settings_(settings) {}
+  ~ChildProbe() override {
+    if (child_.running()) stop();
+  }
 
-  OneShot run(std::uint32_t samples, Nanoseconds every) {
-    end_ = clock_.now().boottime + samples * (every + settings_.pass_deadline) + kReserve;
-    if (!start()) return end();
+  bool look(std::uint32_t samples, Nanoseconds every) override {
+    end_ = clock_.now().boottime + samples * (every + settings_.pass_deadline) + kReserve + acting_time();
+    if (!started_ && !begin()) return false;
     for (std::uint32_t i = 0; i < samples; ++i) {
       if (i > 0) clock_.sleep(every);
       Message order;
       order.type = MessageType::start_pass;
-      order.pass = i + 1;
-      order.may_act = 1;  // nothing will: the mode is observe; but no earlier prober is in the way either
+      order.pass = ++pass_;
+      // No bar: nothing acts in the modes of a look, and for an action the command holds the lock.
       order.readers = static_cast<std::uint32_t>(ReadLimits{}.readers);
       deadline_ = clock_.now().boottime + settings_.pass_deadline;
       step_ = "processes";
-      if (!give(order) || !wait_for_pass(order.pass)) return end();
+      if (!give(order) || !wait_for_pass(order.pass)) return false;
     }
-    return end();
+    return true;
   }
 
+  bool give_settings(const Settings& settings) override {
+    settings_ = settings;
+    return give_settings();
+  }
+
+  OneShot end() override {
+    if (child_.running()) stop();
+    return std::move(out_);
+  }
+
+  [[nodiscard]] const OneShot& so_far() const override { return out_; }
+
  private:
-  bool start() {
+  [[nodiscard]] Nanoseconds acting_time() const {
+    if (settings_.policy.mode != Mode::enforce) return Nanoseconds(0);
+    constexpr int kSteps = 8;  // each with a deadline of its own: reading again, records, evidence
+    return settings_.remedy.watch + 2 * settings_.remedy.hook_timeout + kSteps * settings_.pass_deadline;
+  }
+
+  bool give_settings() {
     const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
-    Message message;
-    message.type = MessageType::settings;
     if (!memfd) {
       out_.trouble = "the settings cannot be handed over: " + memfd.error().message;
       return false;
     }
-    if (!give(message, memfd->get())) return false;
+    Message message;
+    message.type = MessageType::settings;
+    return give(message, memfd->get());
+  }
+
+  bool begin() {
+    started_ = true;
+    if (!give_settings()) return false;
+    Message message;
     message.type = MessageType::seed;
     deadline_ = clock_.now().boottime + settings_.pass_deadline;
     step_ = "start";
@@ -103,40 +130,55 @@ class Probe {
     ++out_.samples;
   }
 
-  OneShot end() {
-    Message stop;
-    stop.type = MessageType::stop;
-    const bool told = send_message(child_.channel.get(), stop).has_value();
-    if (told && wait_child(child_, 200)) return std::move(out_);
+  void stop() {
+    Message message;
+    message.type = MessageType::stop;
+    const bool told = send_message(child_.channel.get(), message).has_value();
+    if (told && wait_child(child_, 200)) return;
     const ProcessId id = child_.id;
     [[maybe_unused]] const auto killed = kill_child(child_);
-    if (!wait_child(child_, 300)) {
-      forward_log(child_);
-      out_.trouble += (out_.trouble.empty() ? "" : "; ") + std::string("left behind: unkillable prober ") + name_of(id);
-    }
-    return std::move(out_);
+    if (wait_child(child_, 300)) return;
+    forward_log(child_);
+    out_.trouble += (out_.trouble.empty() ? "" : "; ") + std::string("left behind: unkillable prober ") + name_of(id);
+    child_ = Child{};
   }
 
   Child child_;
-  const Settings& settings_;
+  Settings settings_;
   SystemClock clock_;
   OneShot out_;
   Nanoseconds end_{0};       ///< of all
   Nanoseconds deadline_{0};  ///< of the step
   std::string step_;
+  std::uint64_t pass_ = 0;
+  bool started_ = false;
 };
 
 }  // namespace
 
-Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every, const Wish& wish) {
+Result<std::unique_ptr<Probe>> Probe::start(const Settings& settings, const Wish& wish) {
   const auto self = open_self();
   if (!self) return Failure(self.error());
   std::vector<std::string> arguments = {"internal-prober"};
   if (wish.whole_index) arguments.emplace_back("--whole-index");
   if (wish.subject) arguments.push_back("--subject=" + describe_subject(*wish.subject));
+  if (wish.by_hand) {
+    arguments.emplace_back("--keep-records");
+    arguments.push_back("--abort=" + std::to_string(wish.by_hand->connection.kernel_dev));
+    arguments.push_back("--uid=" + std::to_string(wish.by_hand->by.uid));
+    const std::string& reason = wish.by_hand->by.override_reason;
+    if (!reason.empty()) arguments.push_back("--override=" + reason);
+  }
   auto child = spawn_self(self->get(), arguments);
   if (!child) return prepend("starting the prober", child.error());
-  return Probe(*std::move(child), settings).run(samples, every);
+  return std::unique_ptr<Probe>(std::make_unique<ChildProbe>(*std::move(child), settings));
+}
+
+Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every, const Wish& wish) {
+  const auto probe = Probe::start(settings, wish);
+  if (!probe) return Failure(probe.error());
+  (*probe)->look(samples, every);
+  return (*probe)->end();
 }
 
 }  // namespace defused

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One diagnosis by a prober of its own, for commands: they print what they have and exit even if the prober never
-// returns.
+// A prober of its own for a command: one diagnosis, or a diagnosis and then an action. The command prints what it has
+// and exits even if the prober never returns.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "daemon/acting.h"
 #include "model/history.h"
 #include "model/settings.h"
 
@@ -22,8 +24,29 @@ struct OneShot {
 
 /// What a command wants beside the report.
 struct Wish {
-  std::optional<Subject> subject;  ///< PassResult::subject
-  bool whole_index = false;        ///< holders, users and viewers of every connection
+  std::optional<Subject> subject;         ///< PassResult::subject
+  bool whole_index = false;               ///< holders, users and viewers of every connection
+  std::optional<HandOrder> by_hand = {};  ///< `defused abort`: this connection is judged, and records are kept
+};
+
+/// A prober that runs until this object ends.
+class Probe {
+ public:
+  /// Errors: io (it cannot be started).
+  static Result<std::unique_ptr<Probe>> start(const Settings& settings, const Wish& wish);
+  Probe() = default;
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+  virtual ~Probe() = default;  ///< ends it, in at most half a second
+
+  /// `samples` passes, the first at once, the others `every` apart. False: not all of them came, see result().
+  virtual bool look(std::uint32_t samples, Nanoseconds every) = 0;
+  /// Other settings for the passes to come: with Mode::enforce they may act.
+  virtual bool give_settings(const Settings& settings) = 0;
+  /// Ends it and says what came.
+  virtual OneShot end() = 0;
+  /// What came so far.
+  [[nodiscard]] virtual const OneShot& so_far() const = 0;
 };
 
 /// Starts a prober with `settings` (which must not allow acting), takes `samples` passes `every` apart, and ends it.

@@ -24,7 +24,8 @@ std::string check_duration(const std::string& text) {
   return {};
 }
 
-constexpr std::array<std::string_view, 5> kCommands = {"run", "scan", "explain", "connections", "version"};
+constexpr std::array<std::string_view, 8> kCommands = {"run",   "scan",  "explain", "connections",
+                                                       "abort", "pause", "resume",  "version"};
 constexpr std::array<std::string_view, 2> kHiddenCommands = {"internal-prober", "internal-front"};
 
 bool is_command(std::string_view word) {
@@ -53,6 +54,9 @@ struct CommandLine {
         scan_command(app.add_subcommand("scan", "One diagnosis of this host, now")),
         explain_command(app.add_subcommand("explain", "Why it is stuck, what that rests on, and what to do")),
         connections_command(app.add_subcommand("connections", "Every FUSE connection: who mounts, serves and uses it")),
+        abort_command(app.add_subcommand("abort", "Abort one connection by hand, through the gates of the daemon")),
+        pause_command(app.add_subcommand("pause", "Hold all actions, with a reason")),
+        resume_command(app.add_subcommand("resume", "Let actions go on")),
         version_command(app.add_subcommand("version", "Version, revision and compiler")),
         prober_command(app.add_subcommand("internal-prober", "")->group("")),
         front_command(app.add_subcommand("internal-front", "")->group("")) {
@@ -66,17 +70,41 @@ struct CommandLine {
                                 "container:ID, namespace:N, connection:N. Without it: all that is stuck or stalled");
     add_look(*explain_command, explain.look, every, "Print the evidence as JSON (schema defused.explain/v1)");
     add_look(*connections_command, connections.look, every, "Print them as JSON (schema defused.connections/v1)");
+    add_abort();
+    pause_command->add_option("REASON", pause.reason, "Why: shown on the page, in metrics and in reports")->required();
+    pause_command->add_option("--config", pause.config, "Configuration that names the state directory");
+    resume_command->add_option("--config", resume.config, "Configuration that names the state directory");
+    resume_command->add_flag("--reset-breaker", resume.reset_breaker, "Close the circuit breaker as well");
     prober_command->add_option("--lost", prober.lost);
     prober_command->add_option("--subject", prober.subject);
     prober_command->add_flag("--whole-index", prober.whole_index);
+    prober_command->add_flag("--keep-records", prober.keep_records);
+    prober_command->add_option("--abort", prober.abort);
+    prober_command->add_option("--uid", prober.uid);
+    prober_command->add_option("--override", prober.override_reason);
+  }
+
+  void add_abort() {
+    abort_command->add_option("N", abort.connection, "The connection: its number in /sys/fs/fuse/connections")
+        ->required();
+    abort_command->add_option("--override", abort.override_reason,
+                              "REASON: do not ask the gates too_young and too_few_samples; no other gate");
+    abort_command->add_flag("--yes", abort.yes, "Do not ask for confirmation");
+    abort_command->add_option("--samples", abort.look.samples, "How often to look before (default 3)")
+        ->check(CLI::Range(2, 100));
+    abort_command->add_option("--every", every, "Time between two looks (default 250ms)")->check(check_duration);
+    abort_command->add_option("--config", abort.look.config, "Configuration whose policy and state directory hold");
   }
 
   [[nodiscard]] std::variant<Options, int> chosen() {
-    scan.every = explain.look.every = connections.look.every = *parse_duration(every);
+    scan.every = explain.look.every = connections.look.every = abort.look.every = *parse_duration(every);
     if (run_command->parsed()) return Options(run);
     if (scan_command->parsed()) return Options(scan);
     if (explain_command->parsed()) return Options(explain);
     if (connections_command->parsed()) return Options(connections);
+    if (abort_command->parsed()) return Options(abort);
+    if (pause_command->parsed()) return Options(pause);
+    if (resume_command->parsed()) return Options(resume);
     if (version_command->parsed()) return Options(VersionOptions{});
     if (prober_command->parsed()) return Options(prober);
     if (front_command->parsed()) return Options(InternalFrontOptions{});
@@ -87,12 +115,18 @@ struct CommandLine {
   ScanOptions scan;
   ExplainOptions explain;
   ConnectionsOptions connections;
+  AbortOptions abort;
+  PauseOptions pause;
+  ResumeOptions resume;
   InternalProberOptions prober;
   std::string every = "250ms";
   CLI::App* run_command;
   CLI::App* scan_command;
   CLI::App* explain_command;
   CLI::App* connections_command;
+  CLI::App* abort_command;
+  CLI::App* pause_command;
+  CLI::App* resume_command;
   CLI::App* version_command;
   CLI::App* prober_command;
   CLI::App* front_command;

@@ -33,6 +33,23 @@ struct ConnectionsOptions {
   ScanOptions look;
 };
 
+struct AbortOptions {
+  ScanOptions look;
+  std::string connection;                      ///< its number
+  std::optional<std::string> override_reason;  ///< too_young and too_few_samples are not asked
+  bool yes = false;                            ///< no question
+};
+
+struct PauseOptions {
+  std::optional<std::string> config;
+  std::string reason;
+};
+
+struct ResumeOptions {
+  std::optional<std::string> config;
+  bool reset_breaker = false;
+};
+
 struct VersionOptions {};
 
 /// The hidden commands: what `run` and the one-shot commands start of their own binary. The channel is descriptor 3.
@@ -40,11 +57,15 @@ struct InternalProberOptions {
   std::string lost;
   std::string subject;       ///< explain this beside the report; "": nothing
   bool whole_index = false;  ///< read who holds, uses and sees every connection
+  bool keep_records = false;
+  std::optional<std::uint32_t> abort;  ///< by hand: this connection
+  std::uint32_t uid = 0;               ///< of who asked for that
+  std::string override_reason;
 };
 struct InternalFrontOptions {};
 
-using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, ConnectionsOptions, VersionOptions,
-                             InternalProberOptions, InternalFrontOptions>;
+using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, ConnectionsOptions, AbortOptions, PauseOptions,
+                             ResumeOptions, VersionOptions, InternalProberOptions, InternalFrontOptions>;
 
 /// What to do, or - for help and for errors, which were printed - the exit code.
 std::variant<Options, int> parse_options(int argc, const char* const* argv);

@@ -67,6 +67,8 @@ class Prober {
     sources.own = OwnProcesses{getpid(), getppid()};
     sources.subject = options_.subject;
     sources.whole_index = options_.whole_index;
+    sources.records = options_.keeps_records ? RecordUse::keep : RecordUse::read;
+    sources.by_hand = options_.by_hand;
     CycleEvents events;
     events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
     events.publish = [this](const PassResult& pass) { publish(pass); };
@@ -110,7 +112,7 @@ class Prober {
     // Readers that were left behind and have ended after all; there are no other children between two passes.
     while (waitpid(-1, nullptr, WNOHANG) > 0) continue;
     pass_ = order.pass;
-    cycle_->run(order.may_act != 0, order.readers);
+    cycle_->run(order.bar, order.readers);
   }
 
   void tell_left_behind(pid_t reader) {

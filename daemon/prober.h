@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "daemon/acting.h"
 #include "model/ids.h"
 #include "model/subject.h"
 
@@ -20,6 +21,8 @@ struct ProberOptions {
   std::vector<ProcessId> lost;
   std::optional<Subject> subject;  ///< explain this beside each report
   bool whole_index = false;        ///< read who holds, uses and sees every connection, even if nothing is stuck
+  bool keeps_records = false;      ///< ledger, audit log and evidence are written; without it nothing is acted on
+  std::optional<HandOrder> by_hand = {};  ///< `defused abort`
 };
 
 /// Parses "17:4711,18:4720". Nothing where it is malformed.

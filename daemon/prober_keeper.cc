@@ -2,6 +2,7 @@
 #include "daemon/prober_keeper.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "daemon/lost_probers.h"
 #include "model/codec.h"
@@ -21,8 +22,12 @@ std::string name_of(const Child& child) { return "prober " + name_of(child.id); 
 
 }  // namespace
 
-ProberKeeper::ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ProberKeeperEvents events)
-    : spawn_(std::move(spawn)), log_(log), events_(std::move(events)), lost_(std::move(record_path), log) {
+ProberKeeper::ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ActorLock lock, ProberKeeperEvents events)
+    : spawn_(std::move(spawn)),
+      log_(log),
+      events_(std::move(events)),
+      lost_(std::move(record_path), log),
+      lock_(std::move(lock)) {
   if (lost_.size() > 0) log_.warn(std::to_string(lost_.size()) + " processes that an earlier service left are there");
 }
 
@@ -58,7 +63,7 @@ bool ProberKeeper::may_start(Nanoseconds now) {
 
 void ProberKeeper::start(Nanoseconds now) {
   if (!may_start(now)) return;
-  std::vector<std::string> arguments = {"internal-prober"};
+  std::vector<std::string> arguments = {"internal-prober", "--keep-records"};
   if (const auto unproven = lost_.unproven(); !unproven.empty()) {
     arguments.insert(arguments.end(), {"--lost", render_lost(unproven)});
   }
@@ -76,22 +81,34 @@ void ProberKeeper::start(Nanoseconds now) {
   if (!send_message(prober_.child.channel.get(), message, seed_)) prober_.deadline = Nanoseconds(0);
 }
 
-bool ProberKeeper::may_act() const {
-  return std::all_of(dying_.begin(), dying_.end(), [](const Dying& dying) { return dying.signalled; });
+bool ProberKeeper::is_earlier_one_acting() const {
+  return std::any_of(dying_.begin(), dying_.end(), [](const Dying& dying) { return !dying.signalled; });
+}
+
+// When the pass is over, or its prober has SIGKILL pending: from then on it cannot act.
+void ProberKeeper::release_lock() {
+  if (!is_earlier_one_acting()) lock_.release();
+}
+
+Bar ProberKeeper::raise_bar() {
+  if (is_earlier_one_acting()) return Bar::earlier_prober;
+  const auto taken = lock_.take();
+  if (taken) return Bar::none;
+  return taken.error().code == EWOULDBLOCK ? Bar::other_actor : Bar::no_lock;
 }
 
 void ProberKeeper::order_pass(Nanoseconds now) {
   Message message;
   message.type = MessageType::start_pass;
   message.pass = ++pass_;
-  message.may_act = may_act() ? 1 : 0;
+  message.bar = raise_bar();
   const std::size_t most = settings_.max_lost_probers;
   message.readers = static_cast<std::uint32_t>(most - std::min(most, lost_.size()));
   if (reads_hazards_ && message.readers == 0) {
     log_.error(std::to_string(lost_.size()) + " processes could not be killed; what may hang a reader is not read");
   }
   reads_hazards_ = message.readers > 0;
-  if (!send_message(prober_.child.channel.get(), message)) return;
+  if (!send_message(prober_.child.channel.get(), message)) return release_lock();
   prober_.state = State::passing;
   prober_.deadline = now + settings_.pass_deadline;
   prober_.phase = "pass";
@@ -116,6 +133,7 @@ void ProberKeeper::take(Received received, Nanoseconds now) {
       } else {
         prober_.state = State::idle;
         prober_.deadline.reset();
+        release_lock();
       }
       break;
     case MessageType::report:
@@ -157,6 +175,7 @@ void ProberKeeper::notice_death(Nanoseconds now) {
   take_messages(now);
   const std::string name = name_of(prober_.child);
   if (!reap_child(prober_.child)) return;
+  release_lock();
   blind_ = true;
   if (stopping_) return;
   next_start_ = now + delay_.after(now - prober_.started);
@@ -170,11 +189,13 @@ void ProberKeeper::enforce_deadline(Nanoseconds now) {
             (killed ? "" : "; it could not be sent SIGKILL: " + killed.error().message));
   dying_.push_back(Dying{std::move(prober_.child), now, killed.has_value(), prober_.phase});
   prober_ = Prober{};
+  release_lock();
   blind_ = true;
   next_start_ = now;
 }
 
 void ProberKeeper::bury_dying(Nanoseconds now) {
+  const bool was_acting = is_earlier_one_acting();
   for (auto dying = dying_.begin(); dying != dying_.end();) {
     take_last_words(dying->child);
     if (reap_child(dying->child)) {
@@ -189,6 +210,8 @@ void ProberKeeper::bury_dying(Nanoseconds now) {
       ++dying;
     }
   }
+  // Of a pass that its successor has begun meanwhile there is none: it runs behind a bar, without the lock.
+  if (was_acting) release_lock();
 }
 
 void ProberKeeper::bury_lost() {

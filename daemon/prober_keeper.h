@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "daemon/actor_lock.h"
 #include "daemon/channel.h"
 #include "daemon/log.h"
 #include "daemon/lost_processes.h"
@@ -30,7 +31,7 @@ struct ProberKeeperEvents {
 
 class ProberKeeper {
  public:
-  ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ProberKeeperEvents events);
+  ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ActorLock lock, ProberKeeperEvents events);
 
   /// Takes new settings, for the running prober as well.
   void set_settings(const Settings& settings);
@@ -86,7 +87,9 @@ class ProberKeeper {
   void bury_dying(Nanoseconds now);
   void bury_lost();
   void record_running();
-  [[nodiscard]] bool may_act() const;
+  [[nodiscard]] Bar raise_bar();
+  [[nodiscard]] bool is_earlier_one_acting() const;
+  void release_lock();
 
   Spawn spawn_;
   Logger& log_;
@@ -96,6 +99,7 @@ class ProberKeeper {
   Prober prober_;
   std::vector<Dying> dying_;  ///< killed, not yet dead, not yet given up
   LostProcesses lost_;        ///< given up
+  ActorLock lock_;            ///< held while a pass may act
   std::uint64_t lost_total_ = 0;
   std::uint64_t pass_ = 0;
   Nanoseconds next_pass_{0};

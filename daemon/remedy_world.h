@@ -3,7 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <utility>
 
+#include "base/result.h"
+#include "fusectl/fuse_root.h"
 #include "model/report.h"
 #include "procfs/proc_root.h"
 #include "remedy/remedy.h"
@@ -12,28 +16,39 @@ namespace defused {
 
 class RemedyWorld final : public World {
  public:
-  using LookAgain = std::function<Result<SecondLook>()>;
-  using LookAtRest = std::function<Result<NamespaceRest>(const NamespaceFinding&, ConnectionId)>;
-  using Publish = std::function<void(const Ledger&)>;
+  /// All are called, as World says of them.
+  struct Callbacks {
+    std::function<Result<SecondLook>()> look_again;
+    std::function<Result<NamespaceRest>(const NamespaceFinding&, const ConnectionFinding&)> look_at_rest;
+    std::function<void(RemedyStep, const std::string& record)> reach;
+    std::function<void(Ledger&, const OutcomeRecord&)> settle;
+  };
 
-  RemedyWorld(LookAgain look_again, LookAtRest look_at_rest, Publish publish)
-      : look_again_(std::move(look_again)), look_at_rest_(std::move(look_at_rest)), publish_(std::move(publish)) {}
+  explicit RemedyWorld(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
 
-  Result<SecondLook> look_again() override { return look_again_(); }
-  Result<NamespaceRest> look_at_rest(const NamespaceFinding& finding, ConnectionId connection) override {
-    return look_at_rest_(finding, connection);
+  Result<SecondLook> look_again() override { return callbacks_.look_again(); }
+  Result<NamespaceRest> look_at_rest(const NamespaceFinding& finding, const ConnectionFinding& connection) override {
+    return callbacks_.look_at_rest(finding, connection);
   }
-  void publish(const Ledger& ledger) override { publish_(ledger); }
+  void reach(RemedyStep step, const std::string& record) override { callbacks_.reach(step, record); }
+  void settle(Ledger& ledger, const OutcomeRecord& record) override { callbacks_.settle(ledger, record); }
 
  private:
-  LookAgain look_again_;
-  LookAtRest look_at_rest_;
-  Publish publish_;
+  Callbacks callbacks_;
 };
 
-/// Whether the init of `finding` still exists (same PID and start time), and whether one of the threads that waited for
-/// `connection` is still there. Reads `stat` of exiting tasks only, which does not block (KERNEL.md 4).
-Result<World::NamespaceRest> look_at_rest(const ProcRoot& proc, const NamespaceFinding& finding,
-                                          ConnectionId connection);
+/// Blocked threads whose stack is read again in one look; of the others it says that they are there.
+inline constexpr std::size_t kMaxRereadThreads = kMaxShownThreads;
+
+/// What is left of `finding`, to be looked at every few milliseconds:
+/// - gone: its init does not exist any more, is dead, or is another process.
+/// - connection_wedged: fusectl shows the connection, with requests that wait. Where that cannot be read: one of the
+///   threads that waited for it is still there.
+/// - still_blocked: the blocked threads of `finding` that are there, each with its present state; what it waits in and
+///   its stack of the first kMaxRereadThreads. The connection is left out where the thread has run since.
+/// Reads `status` first, and other files of tasks without memory only, which does not block (KERNEL.md 4). A task that
+/// cannot be told from the one that was there counts as there.
+Result<World::NamespaceRest> look_at_rest(const ProcRoot& proc, const Result<FuseRoot>& fuse,
+                                          const NamespaceFinding& finding, const ConnectionFinding& connection);
 
 }  // namespace defused

@@ -78,6 +78,10 @@ std::string render_table(const Report& report, ExposeSource expose) {
                     count_of(findings.namespaces.size(), "dying", "dying") + ", " + std::to_string(stuck) + " stuck; " +
                     count_of(findings.connections.size(), "FUSE connection", "FUSE connections") + "\n";
   if (report.provisional) out += "Provisional: something here has not stood for long enough to be called stuck.\n";
+  if (report.remedy.inhibited) out += capitalized(describe_inhibition(report.remedy)) + "\n";
+  if (report.remedy.breaker_open) {
+    out += capitalized(describe_breaker(report.remedy)) + "; to close it: defused resume --reset-breaker\n";
+  }
   for (std::size_t i = 0; i < findings.namespaces.size(); ++i) {
     const Decision* decision = i < report.decisions.size() ? &report.decisions[i] : nullptr;
     add_namespace(out, findings.namespaces[i], decision, findings, expose);

@@ -36,7 +36,8 @@ Supervisor::Supervisor(Settings settings, std::function<Result<Settings>()> relo
       listeners_(std::move(listeners)),
       signals_(std::move(signals)),
       log_(log),
-      prober_(spawn, log, record_path(settings_), ProberKeeperEvents{[this](UniqueFd memfd) {
+      prober_(spawn, log, record_path(settings_), ActorLock(settings_.state_directory),
+              ProberKeeperEvents{[this](UniqueFd memfd) {
                 report_ = std::move(memfd);
                 prober_.set_seed(report_.get());
                 show_status();

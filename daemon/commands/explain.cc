@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <iostream>
 
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/explain_text.h"
-#include "policy/gates.h"
 
 namespace defused {
 
 namespace {
-
-std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions) {
-  std::vector<GateInWords> out;
-  for (const Decision& decision : decisions) {
-    for (const GateRule& rule : gate_rules()) {
-      const auto& reasons = decision.reasons;
-      if (std::find(reasons.begin(), reasons.end(), rule.gate) == reasons.end()) continue;
-      out.push_back({decision.pid_namespace, rule.gate, std::string(rule.looks_at), std::string(rule.why)});
-    }
-  }
-  return out;
-}
 
 int exit_code(const SubjectFinding& subject) {
   if (subject.readings.empty()) return kExitNothingThere;

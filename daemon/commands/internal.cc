@@ -11,6 +11,10 @@ int internal_prober_command(const InternalProberOptions& options) {
   ProberOptions prober;
   prober.lost = parse_lost(options.lost);
   prober.whole_index = options.whole_index;
+  prober.keeps_records = options.keep_records;
+  if (options.abort) {
+    prober.by_hand = HandOrder{ConnectionId{*options.abort}, ByHand{options.uid, options.override_reason}};
+  }
   if (!options.subject.empty()) {
     auto subject = parse_subject(options.subject);
     if (subject) prober.subject = *std::move(subject);

@@ -9,6 +9,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "policy/gates.h"
 
 namespace defused {
 
@@ -38,6 +39,18 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
 int refuse(int code, const std::string& sentence) {
   std::cerr << "defused: " << sentence << "\n";
   return code;
+}
+
+std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions) {
+  std::vector<GateInWords> out;
+  for (const Decision& decision : decisions) {
+    for (const GateRule& rule : gate_rules()) {
+      const auto& reasons = decision.reasons;
+      if (std::find(reasons.begin(), reasons.end(), rule.gate) == reasons.end()) continue;
+      out.push_back({decision.pid_namespace, rule.gate, std::string(rule.looks_at), std::string(rule.why)});
+    }
+  }
+  return out;
 }
 
 bool has_diagnosis(const Report& report) {

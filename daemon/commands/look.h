@@ -2,10 +2,13 @@
 // What scan, explain and connections have in common: root, a configuration, a one-shot prober that never acts.
 #pragma once
 
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "daemon/one_shot.h"
 #include "daemon/options.h"
+#include "model/codec.h"
 
 namespace defused {
 
@@ -17,6 +20,9 @@ struct Look {
 
 /// One look at this host in `mode`, which must not be enforce; or the exit code after a sentence on standard error.
 std::variant<Look, int> take_look(const char* command, const ScanOptions& options, Mode mode, const Wish& wish);
+
+/// The gates that hold these decisions, in words.
+std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions);
 
 /// False: not even the processes could be listed, so the report says nothing of them.
 bool has_diagnosis(const Report& report);

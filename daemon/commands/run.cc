@@ -3,12 +3,12 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "daemon/commands/commands.h"
+#include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
 #include "daemon/listeners.h"
@@ -23,18 +23,6 @@ Result<Settings> load(const RunOptions& options) {
   auto settings = load_settings(options.config);
   if (settings && !options.listen_addresses.empty()) settings->web.listen_addresses = options.listen_addresses;
   return settings;
-}
-
-// Made with its parents where missing, like systemd would.
-Result<void> make_directory(const std::string& path, mode_t mode) {
-  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
-    mkdir(path.substr(0, at).c_str(), 0755);
-  }
-  if (mkdir(path.c_str(), mode) < 0 && errno != EEXIST) return fail_errno(errno, "making the directory " + path);
-  struct stat status {};
-  if (stat(path.c_str(), &status) < 0) return fail_errno(errno, "looking at " + path);
-  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::io, path + " is not a directory");
-  return {};
 }
 
 // One daemon for each runtime directory. The lock ends with the supervisor: no child holds the descriptor.
@@ -64,8 +52,7 @@ int run_command(const RunOptions& options) {
   if (geteuid() != 0) return refuse(kExitNotPermitted, "run needs root: it reads what other users' processes wait for");
   if (auto made = make_directory(settings->runtime_directory, 0755); !made)
     return refuse(kExitFailure, made.error().message);
-  if (auto made = make_directory(settings->state_directory, 0700); !made)
-    return refuse(kExitFailure, made.error().message);
+  if (auto made = make_state_directory(*settings); !made) return refuse(kExitFailure, made.error().message);
   const auto lock = take_lock(settings->runtime_directory);
   if (!lock && lock.error().code == EWOULDBLOCK) {
     return refuse(kExitAlreadyRunning,

@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "defused-bench: %s\n", cycle.error().message.c_str());
     return 1;
   }
-  (*cycle)->run(false);  // the first pass is not a steady one
+  (*cycle)->run(Bar::none);  // the first pass is not a steady one
   const std::vector<std::string> names = walk_proc();
   std::printf("%zu processes, %d PID namespaces, %d rounds; CPU time, median (least to most)\n", names.size(),
               namespaces, rounds);
@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
   });
   const Spread pass = measure(rounds, RUSAGE_SELF, [&] {
     clock.advance(settings.interval);
-    (*cycle)->run(false);
+    (*cycle)->run(Bar::none);
   });
   const Spread ps = measure(std::max(1, rounds / 5), RUSAGE_CHILDREN, run_ps);
   print("bare getdents64 walk of /proc", walk, walk);

@@ -45,6 +45,15 @@ class CommandLine(unittest.TestCase):
         (["explain", "pid:2"], 0, "kernel thread", ""),
         (["explain", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
         (["connections", "extra"], 2, "", "extra"),
+        (["abort", "--help"], 0, "--override", ""),
+        (["abort"], 2, "", "N"),
+        (["abort", "x"], 2, "", "expected the number of a connection"),
+        (["abort", "0"], 2, "", "expected the number of a connection"),
+        (["abort", "40", "--override", ""], 2, "", "expected a reason"),
+        (["abort", "40", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
+        (["pause"], 2, "", "REASON"),
+        (["pause", "why", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
+        (["resume", "extra"], 2, "", "extra"),
     ]
 
     def test_table(self):
@@ -57,7 +66,8 @@ class CommandLine(unittest.TestCase):
                 self.assertLessEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_not_root(self):
-        for arguments in (["scan"], ["run"], ["explain"], ["explain", "1"], ["connections"]):
+        for arguments in (["scan"], ["run"], ["explain"], ["explain", "1"], ["connections"], ["abort", "40"],
+                          ["pause", "why"], ["resume"]):
             with self.subTest(arguments=arguments):
                 done = call(*arguments, user=NOBODY)
                 self.assertEqual(done.returncode, 3)

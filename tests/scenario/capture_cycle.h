@@ -17,6 +17,7 @@ inline std::unique_ptr<Cycle> make_tree_cycle(const std::string& root, Clock& cl
   sources.fusectl_path = root + "/sys/fs/fuse/connections";
   sources.capture = true;
   sources.hook = std::move(hook);
+  if (mode == Mode::enforce) sources.records = RecordUse::keep;
   Settings settings;
   settings.policy.mode = mode;
   settings.policy.min_stuck = 2s;
@@ -37,7 +38,7 @@ inline Report run_passes(Cycle& cycle, ManualClock& clock, int passes) {
   Report report;
   for (int i = 0; i < passes; ++i) {
     if (i > 0) clock.advance(5s);
-    report = cycle.run(true).report;
+    report = cycle.run(Bar::none).report;
   }
   return report;
 }

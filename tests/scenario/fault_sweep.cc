@@ -38,7 +38,7 @@ Run run(const std::string& root, const Fault& fault) {
   });
   for (pass = 1; cycle && pass <= kPasses; ++pass) {
     count = 0;
-    out.report = cycle->run(true).report;
+    out.report = cycle->run(Bar::none).report;
     clock.advance(5s);
   }
   out.reads = count;

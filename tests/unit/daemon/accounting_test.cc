@@ -18,6 +18,19 @@ TEST_CASE("histograms") {
   CHECK(histogram.sum == 12.0);
 }
 
+TEST_CASE("every action and outcome is counted from zero, and what was counted stays") {
+  Counters counters;
+  counters.aborts[Outcome::released] = 3;
+  init_counters(counters);
+  CHECK(counters.aborts.size() == AllWords<Outcome>::values.size());
+  for (const auto& [outcome, count] : counters.aborts) CHECK(count == (outcome == Outcome::released ? 3U : 0U));
+  CHECK(counters.decisions == std::map<Action, std::uint64_t>{{Action::hold, 0}, {Action::abort, 0}});
+  observe(counters.recovery_duration, 7);
+  init_counters(counters);
+  CHECK(counters.recovery_duration.sum == 7);
+  CHECK(counters.aborts[Outcome::released] == 3);
+}
+
 TEST_CASE("an order needs its namespace and its connection") {
   Findings findings;
   findings.namespaces.push_back(NamespaceFinding{});

@@ -55,6 +55,7 @@ PassResult incident() {
   PassResult pass;
   pass.report.host = "h";
   pass.report.scanned_at = 1000s;
+  pass.report.remedy.abort_budget = 3;
   NamespaceFinding finding;
   finding.id = {4026532178};
   finding.init = {4700, 99};
@@ -70,6 +71,7 @@ PassResult incident() {
   finding.member_count = 14;
   pass.report.findings.namespaces = {finding};
   pass.report.findings.connections = {connection()};
+  pass.report.decisions = {Decision{finding.id, Action::hold, {Gate::mode}, ConnectionId{40}}};
   SubjectReading reading;
   reading.subject = Subject{SubjectKind::pid_namespace, "4026532178", 4026532178};
   reading.pid_namespaces = {finding.id};
@@ -97,6 +99,9 @@ bool has(const std::string& text, const std::string& part) {
 }
 
 constexpr const char* kAbort = "/sys/fs/fuse/connections/40/abort";
+constexpr const char* kCommand = "# defused abort 40";
+
+bool names_abort(const std::string& text) { return has(text, kAbort) || has(text, kCommand); }
 
 }  // namespace
 
@@ -130,10 +135,12 @@ TEST_CASE("the incident, from its verdict to the command") {
     Nothing that this rests on.
 
   What the policy says
-    The configured mode is `observe`: defused only looks.
+    The configured mode is `observe`: defused only looks (gate `mode`).
     Only the mode holds it back: in `enforce` the connection would be aborted.
-    What only the running daemon knows (rate_limited, cooldown, record_unwritable, inhibited) was
-    not asked.
+    The circuit breaker is closed. Actions are not paused. Aborts left in the window
+    (`abort_budget_remaining`): 3.
+    The records have room as far as a look can tell (`record_unwritable`); that is tried before
+    acting.
 
   What you can do
     Look again first. It may have ended meanwhile, and its number may be that of another connection
@@ -143,8 +150,19 @@ TEST_CASE("the incident, from its verdict to the command") {
     If nothing has changed, abort connection 40. That destroys it: every request in it fails, for
     all its clients; what they had not yet written is lost; the fuse.s3fs file system has to be
     mounted again by whoever mounted it.
-        # echo 1 > /sys/fs/fuse/connections/40/abort
+        # defused abort 40
+    It looks again, asks the gates of the daemon, and records what it does.
 )");
+}
+
+TEST_CASE("where a gate holds that the command would ask too, the file is named") {
+  PassResult pass = incident();
+  pass.report.decisions[0].reasons = {Gate::mode, Gate::too_young, Gate::too_few_samples};
+  CHECK(has(explain(pass), kCommand));
+  pass.report.decisions[0].reasons = {Gate::mode, Gate::outside_viewers};
+  const std::string text = explain(pass);
+  CHECK(has(text, kAbort));
+  CHECK_FALSE(has(text, kCommand));
 }
 
 TEST_CASE("a live server, users outside and an unknown server name no abort") {
@@ -155,7 +173,7 @@ TEST_CASE("a live server, users outside and an unknown server name no abort") {
     wedged.outside_users = 20;
     wedged.users = {{900, "python"}, {901, "sh"}};
     const std::string text = explain(pass);
-    CHECK_FALSE(has(text, kAbort));
+    CHECK_FALSE(names_abort(text));
     CHECK(has(text, "900 (python), 901 (sh) and 18 more"));
   }
   SECTION("a stopped server") {
@@ -163,7 +181,7 @@ TEST_CASE("a live server, users outside and an unknown server name no abort") {
     wedged.server_state = ServerState::alive;
     wedged.servers = {Server{{800, 1}, "s3fs", ServerState::alive, 'T'}};
     const std::string text = explain(pass);
-    CHECK_FALSE(has(text, kAbort));
+    CHECK_FALSE(names_abort(text));
     CHECK(has(text, "# kill -CONT 800\n"));
   }
   SECTION("a server that hangs itself") {
@@ -180,7 +198,7 @@ TEST_CASE("a live server, users outside and an unknown server name no abort") {
     server.thread_count = 1;
     pass.report.findings.asked = {server};
     const std::string text = explain(pass);
-    CHECK_FALSE(has(text, kAbort));
+    CHECK_FALSE(names_abort(text));
     CHECK(has(text, "/proc/800/stack: tcp_recvmsg <- sock_recvmsg"));
     CHECK(has(text, "# journalctl -n 50 _PID=800\n"));
   }
@@ -188,13 +206,13 @@ TEST_CASE("a live server, users outside and an unknown server name no abort") {
     finding.verdict = finding.blocked_threads[0].verdict = Verdict::undetermined;
     wedged.server_state = ServerState::unknown;
     const std::string text = explain(pass);
-    CHECK_FALSE(has(text, kAbort));
+    CHECK_FALSE(names_abort(text));
     CHECK(has(text, "Who could answer on connection 40."));
     CHECK(has(text, "--samples 10 --every 1s"));
   }
   SECTION("a connection that nobody serves, but that it may not be waiting for") {
     finding.verdict = finding.blocked_threads[0].verdict = Verdict::undetermined;
-    CHECK_FALSE(has(explain(pass), kAbort));
+    CHECK_FALSE(names_abort(explain(pass)));
   }
 }
 
@@ -216,7 +234,7 @@ TEST_CASE("what is not FUSE is sent to whoever has to act") {
     const std::string text = explain(pass);
     CHECK(has(text, advice));
     CHECK(has(text, "FUSE is not what holds it"));
-    CHECK_FALSE(has(text, "/abort"));
+    CHECK_FALSE(names_abort(text));
   }
 }
 
@@ -228,6 +246,111 @@ TEST_CASE("gates in words, beyond the mode") {
   CHECK(has(text, "`host_mount`: mounted on the host - it serves the host."));
   CHECK_FALSE(has(text, "`mode`"));
   CHECK(has(text, "The configured mode is `enforce`"));
+}
+
+TEST_CASE("what holds every action back, and the command that ends it") {
+  PassResult pass = incident();
+  RemedyState& state = pass.report.remedy;
+  state.abort_budget = 0;
+  SECTION("an open breaker") {
+    state.breaker_open = true;
+    state.breaker_cause = BreakerCause::failed_outcomes;
+    state.breaker_since = 500s;
+    state.breaker_detail = "abort of connection 41: not_released";
+    const std::string text = explain(pass);
+    CHECK(has(text,
+              "Circuit breaker open (failed_outcomes) since 1970-01-01T00:08:20.000Z: abort of connection 41: "
+              "not_released While it"));
+    CHECK(has(text, "        # defused resume --reset-breaker\n"));
+    CHECK(has(text, "Actions are not paused. Aborts left in the window (`abort_budget_remaining`): 0."));
+    CHECK_FALSE(has(text, "breaker is closed"));
+  }
+  SECTION("a pause") {
+    state.inhibited = true;
+    state.inhibited_reason = "kernel upgrade";
+    const std::string text = explain(pass);
+    CHECK(has(text, "Paused (inhibited): kernel upgrade\n"));
+    CHECK(has(text, "        # defused resume\n"));
+    CHECK(has(text, "The circuit breaker is closed. Aborts left"));
+    CHECK_FALSE(has(text, "not paused"));
+  }
+  SECTION("records that cannot be written are not said to be unasked") {
+    const NamespaceId id{4026532178};
+    const std::string text = explain(pass, Mode::enforce, {{id, Gate::record_unwritable, "the audit log", "no room"}});
+    CHECK(has(text, "- `record_unwritable`: the audit log - no room."));
+    CHECK_FALSE(has(text, "have room"));
+  }
+  SECTION("on a host where nothing is stuck") {
+    state.inhibited = true;
+    state.inhibited_reason = "kernel upgrade";
+    pass.report.findings = {};
+    pass.subject = SubjectFinding{Subject{}, {SubjectReading{}}, 1};
+    CHECK(has(explain(pass), "Paused (inhibited): kernel upgrade\n"));
+  }
+}
+
+TEST_CASE("what was done already, for the namespace or on the connection in question") {
+  PassResult pass = incident();
+  const NamespaceId id{4026532178};
+  pass.report.actions = {{id, ConnectionId{40}, Outcome::vetoed, "the hook said no", 0s, 900s, true},
+                         {NamespaceId{7}, ConnectionId{41}, Outcome::not_released, "elsewhere", 0s, 800s},
+                         {NamespaceId{0}, ConnectionId{0}, Outcome::interrupted, "before the boot", 0s, 100s}};
+  CHECK(has(explain(pass),
+            " What was done already - 1970-01-01T00:15:00.000Z, connection 40 for PID namespace 4026532178, by "
+            "hand: `vetoed`: the hook said no What you can do"));
+  CHECK_FALSE(has(explain(pass), "used again"));
+  SECTION("an earlier one on a connection of that number") {
+    pass.report.actions.push_back({NamespaceId{6}, ConnectionId{40}, Outcome::released, "", 62s, 700s});
+    CHECK(has(explain(pass), "for PID namespace 6: `released` after 1m02s Numbers of connections are used again"));
+  }
+  SECTION("a stuck exit") {
+    StuckExit exit;
+    exit.thread = blocked();
+    pass.report.findings.stuck_exits = {exit};
+    pass.subject->readings[0].pid_namespaces.clear();
+    pass.subject->readings[0].stuck_exits = {exit.thread.id};
+    CHECK(has(explain(pass), "`vetoed`: the hook said no"));
+  }
+  SECTION("a connection, and none of others") {
+    pass.subject->readings[0] =
+        SubjectReading{Subject{SubjectKind::connection, "40", 40}, "", false, {}, {}, {{40}}, {}};
+    const std::string text = explain(pass);
+    CHECK(has(text, "`vetoed`: the hook said no"));
+    CHECK_FALSE(has(text, "elsewhere"));
+    pass.report.findings.connections[0].stalled_since.reset();
+    const std::string healthy = explain(pass);
+    CHECK(has(healthy, "`vetoed`: the hook said no"));
+    CHECK_FALSE(has(healthy, "What you can do"));
+  }
+  SECTION("what is gone since") {
+    pass.subject = SubjectFinding{Subject{SubjectKind::any, "41", 41}, {}, 0};
+    const std::string text = explain(pass);
+    CHECK(has(text, "there is no such process"));
+    CHECK(has(text, "`not_released`: elsewhere"));
+    CHECK_FALSE(has(text, "the hook said no"));
+    pass.subject = SubjectFinding{Subject{SubjectKind::process, "41", 41}, {}, 0};
+    CHECK_FALSE(has(explain(pass), "What was done already"));
+    pass.subject = SubjectFinding{Subject{SubjectKind::pid_namespace, "7", 7}, {}, 0};
+    CHECK(has(explain(pass), "`not_released`: elsewhere"));
+  }
+  SECTION("reduced to the subject") {
+    CHECK(reduce_to_subject(pass).actions.size() == 1);
+    pass.report.actions[0].connection = ConnectionId{39};  // for this namespace, which another one held as well
+    CHECK(reduce_to_subject(pass).actions.size() == 1);
+    pass.subject = SubjectFinding{Subject{SubjectKind::any, "41", 41}, {}, 0};
+    const Report gone = reduce_to_subject(pass);
+    REQUIRE(gone.actions.size() == 1);
+    CHECK(gone.actions[0].connection == ConnectionId{41});
+    pass.subject = SubjectFinding{Subject{}, {SubjectReading{}}, 1};
+    CHECK(reduce_to_subject(pass).actions.size() == 3);
+  }
+}
+
+TEST_CASE("readers that disagree about who holds a connection") {
+  PassResult pass = incident();
+  CHECK_FALSE(has(explain(pass), "do not say the same"));
+  pass.report.findings.connections[0].readers_disagree = true;
+  CHECK(has(explain(pass), "The kernel (BPF) and /proc do not say the same of who holds or uses it"));
 }
 
 TEST_CASE("what is healthy, what does not exist, what is ambiguous") {

@@ -40,6 +40,26 @@ TEST_CASE("scan") {
   CHECK(options_of<ScanOptions>({"scan"}).every == 250ms);
 }
 
+TEST_CASE("what an operator does") {
+  const auto abort = options_of<AbortOptions>({"abort", "40", "--yes", "--override", "ticket 1", "--config", "/c"});
+  CHECK(abort.connection == "40");
+  CHECK(abort.yes);
+  CHECK(abort.override_reason == "ticket 1");
+  CHECK(abort.look.config == "/c");
+  CHECK(abort.look.samples == 3);
+  CHECK_FALSE(options_of<AbortOptions>({"abort", "40"}).yes);
+  CHECK_FALSE(options_of<AbortOptions>({"abort", "40"}).override_reason);
+  CHECK(options_of<PauseOptions>({"pause", "kernel upgrade"}).reason == "kernel upgrade");
+  CHECK_FALSE(options_of<ResumeOptions>({"resume"}).reset_breaker);
+  CHECK(options_of<ResumeOptions>({"resume", "--reset-breaker"}).reset_breaker);
+  const auto prober = options_of<InternalProberOptions>(
+      {"internal-prober", "--keep-records", "--abort=40", "--uid=1000", "--override=a reason"});
+  CHECK(prober.keep_records);
+  CHECK(prober.abort == 40U);
+  CHECK(prober.uid == 1000);
+  CHECK(prober.override_reason == "a reason");
+}
+
 TEST_CASE("what is wrong ends with 2") {
   for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
            {}, {"rnu"}, {"run", "x"}, {"scan", "--samples", "1"}, {"scan", "--every", "2h"}, {"scan", "--nothing"}}) {

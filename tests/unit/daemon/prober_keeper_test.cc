@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 
@@ -85,7 +86,8 @@ void send_reader(int channel, pid_t reader) {
     if (behaviour == Behaviour::hangs_in_pass) {
       while (true) pause();
     }
-    const auto memfd = make_sealed_memfd("report", {static_cast<std::uint8_t>(order.readers)});
+    const auto memfd =
+        make_sealed_memfd("report", {static_cast<std::uint8_t>(order.readers), static_cast<std::uint8_t>(order.bar)});
     Message message;
     message.type = MessageType::report;
     message.pass = order.pass;
@@ -170,6 +172,7 @@ class Keeping {
   Logger log{quiet, "test"};
   int reports = 0;
   bool reads_hazards = true;  // the last prober that reported
+  Bar bar = Bar::none;        // of the last pass that was reported
   Result<void> is_recorded;   // before the keeper reads it
   std::vector<std::vector<std::string>> spawned;
   ProberKeeper keeper{[this](const std::vector<std::string>& arguments) {
@@ -177,9 +180,11 @@ class Keeping {
                         spawned.push_back(arguments);
                         return fork_child(behaviours_[index]);
                       },
-                      log, record, ProberKeeperEvents{[this](UniqueFd memfd) {
+                      log, record, ActorLock(directory), ProberKeeperEvents{[this](UniqueFd memfd) {
                         ++reports;
-                        reads_hazards = read_memfd(memfd.get())->front() != 0;
+                        const auto bytes = read_memfd(memfd.get());
+                        reads_hazards = bytes->at(0) != 0;
+                        bar = static_cast<Bar>(bytes->at(1));
                       }}};
 
  private:
@@ -271,7 +276,7 @@ TEST_CASE("a number that nobody has does not count") {
   sleeper.end();
   Keeping keeping({Behaviour::good}, {{id, 0}}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
-  CHECK(keeping.spawned.front() == std::vector<std::string>{"internal-prober"});
+  CHECK(keeping.spawned.front() == std::vector<std::string>{"internal-prober", "--keep-records"});
 }
 
 TEST_CASE("what was recorded without inode counts until a prober knows better") {
@@ -280,7 +285,7 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.status().lost_probers_left == 1);
   CHECK(keeping.spawned.front() ==
-        std::vector<std::string>{"internal-prober", "--lost", std::to_string(sleeper.pid) + ":77"});
+        std::vector<std::string>{"internal-prober", "--keep-records", "--lost", std::to_string(sleeper.pid) + ":77"});
   const std::string record = keeping.directory + "/another";
   REQUIRE(write_lost_probers(record, {{{sleeper.pid, 77}, 0}}));
   LostProcesses lost(record, keeping.log);
@@ -289,6 +294,37 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
   lost.forget({sleeper.pid, 77});
   CHECK(lost.size() == 0);
   CHECK(read_lost_probers(record)->empty());
+}
+
+TEST_CASE("a pass may act only with the lock, which is let go of between passes") {
+  Keeping keeping({Behaviour::good});
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  CHECK(keeping.bar == Bar::none);
+  ActorLock other(keeping.directory);
+  REQUIRE(keeping.until([&] { return other.take().has_value(); }));
+  const int before = keeping.reports;
+  REQUIRE(keeping.until([&] { return keeping.reports >= before + 2; }));
+  CHECK(keeping.bar == Bar::other_actor);
+  other.release();
+  REQUIRE(keeping.until([&] { return keeping.bar == Bar::none; }));
+}
+
+TEST_CASE("while a pass runs nobody else gets the lock, and a prober that was killed holds none") {
+  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
+  ActorLock other(keeping.directory);
+  REQUIRE(keeping.until([&] { return keeping.spawned.size() == 1; }));
+  keeping.turn_for(50ms);
+  const auto taken = other.take();
+  REQUIRE_FALSE(taken);
+  CHECK(taken.error().code == EWOULDBLOCK);
+  CHECK_FALSE(take_patiently(other, 20ms, keeping.clock));
+  REQUIRE(keeping.until([&] { return other.take().has_value(); }));
+}
+
+TEST_CASE("a lock that cannot be opened is a bar") {
+  Keeping keeping({Behaviour::good});
+  std::filesystem::create_directory(keeping.directory + "/actor.lock");
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1 && keeping.bar == Bar::no_lock; }));
 }
 
 TEST_CASE("a higher cap starts a prober at once") {

@@ -27,3 +27,30 @@ TEST_CASE("the table says what is blind and how to mend it") {
   add_gap_process(report.gap_processes, {"fdinfo", ErrorKind::denied}, {4711, "python"});
   CHECK(render_table(report, ExposeSource::redacted).find("fdinfo (denied, 1x: 4711 'python')") != std::string::npos);
 }
+
+TEST_CASE("the table says in one line each that actions are paused, or that the breaker is open") {
+  Report report;
+  const std::string calm = render_table(report, ExposeSource::redacted);
+  CHECK(calm.find("inhibited") == std::string::npos);
+  CHECK(calm.find("breaker") == std::string::npos);
+  report.remedy.inhibited = true;
+  report.remedy.inhibited_reason = "kernel upgrade";
+  report.remedy.inhibited_since = 1000s;
+  CHECK(render_table(report, ExposeSource::redacted).find("breaker") == std::string::npos);
+  CHECK(render_table(report, ExposeSource::redacted).find("\nPaused (inhibited)") != std::string::npos);
+  report.remedy.breaker_open = true;
+  report.remedy.breaker_cause = BreakerCause::ledger_lost;
+  report.remedy.breaker_detail = "wrong checksum";
+  const std::string table = render_table(report, ExposeSource::redacted);
+  CHECK(table.find("\nPaused (inhibited) since 1970-01-01T00:16:40.000Z: kernel upgrade\n") != std::string::npos);
+  CHECK(table.find("\nCircuit breaker open (ledger_lost): wrong checksum; to close it: defused resume "
+                   "--reset-breaker\n") != std::string::npos);
+}
+
+TEST_CASE("an action in one line") {
+  OutcomeRecord action{NamespaceId{7}, ConnectionId{40}, Outcome::released, "all gone", 62s, 1000s};
+  CHECK(describe_action(action) ==
+        "1970-01-01T00:16:40.000Z, connection 40 for PID namespace 7: `released` after 1m02s: all gone");
+  action = {NamespaceId{0}, ConnectionId{0}, Outcome::write_failed, "", 0s, 1000s, true};
+  CHECK(describe_action(action) == "1970-01-01T00:16:40.000Z, by hand: `write_failed`");
+}

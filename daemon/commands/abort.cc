@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// `defused abort N`: the daemon's own way to an abort, with a person in the place of `mode: enforce`. It looks, shows
+// the gates, asks, takes the actor lock, and lets the prober look and act once more.
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/text.h"
+#include "daemon/accounting.h"
+#include "daemon/actor_lock.h"
+#include "daemon/commands/commands.h"
+#include "daemon/commands/look.h"
+#include "daemon/commands/operator.h"
+#include "daemon/configuration.h"
+#include "daemon/describe.h"
+#include "daemon/exit_codes.h"
+#include "daemon/one_shot.h"
+
+namespace defused {
+
+namespace {
+
+constexpr std::size_t kMaxReason = 256;
+
+Result<ConnectionId> parse_connection(const std::string& text) {
+  const auto value = parse_u64(text);
+  if (value && *value > 0 && *value <= 0xFFFFFFFFU) return ConnectionId{static_cast<std::uint32_t>(*value)};
+  return fail(ErrorKind::malformed,
+              "abort " + sanitize(text) + ": expected the number of a connection, as `defused connections` shows it");
+}
+
+const ConnectionFinding* find_connection(const Report& report, ConnectionId id) {
+  const auto& all = report.findings.connections;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& it) { return it.id == id; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::vector<Decision> decisions_for(const Report& report, ConnectionId id) {
+  std::vector<Decision> out;
+  for (const Decision& decision : report.decisions) {
+    if (decision.connection == id) out.push_back(decision);
+  }
+  return out;
+}
+
+bool is_clear(const std::vector<Decision>& decisions) {
+  return std::any_of(decisions.begin(), decisions.end(),
+                     [](const Decision& decision) { return decision.action == Action::abort; });
+}
+
+std::string describe_namespace(const NamespaceFinding& finding) {
+  std::string text = "PID namespace " + std::to_string(finding.id.inode) + " (init " +
+                     std::to_string(finding.init.pid) + " '" + finding.init_comm + "'";
+  if (finding.container) text += ", " + describe_container(*finding.container);
+  text += "): " + describe_verdict(finding.verdict, finding.evidence);
+  if (finding.stuck) text += ", stuck for " + render_age(finding.stuck_for);
+  return text;
+}
+
+void show(const Report& report, const ConnectionFinding& connection, const std::vector<Decision>& decisions,
+          ExposeSource expose) {
+  std::cout << describe_connection(connection, expose) << "\n";
+  for (const NamespaceFinding& finding : report.findings.namespaces) {
+    const bool concerned = std::any_of(decisions.begin(), decisions.end(),
+                                       [&](const Decision& made) { return made.pid_namespace == finding.id; });
+    if (!concerned) continue;
+    std::cout << "holds " << describe_namespace(finding) << "\n";
+    for (const BlockedThread& thread : finding.blocked_threads) {
+      if (thread.connection == connection.id) std::cout << "  thread " << describe_thread(thread) << "\n";
+    }
+  }
+  for (const GateInWords& gate : put_in_words(decisions)) {
+    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
+  }
+}
+
+bool only_age_holds(const std::vector<Decision>& decisions) {
+  return std::any_of(decisions.begin(), decisions.end(), [](const Decision& decision) {
+    return std::all_of(decision.reasons.begin(), decision.reasons.end(),
+                       [](Gate gate) { return gate == Gate::too_young || gate == Gate::too_few_samples; });
+  });
+}
+
+// Returns kExitOk where it may go on.
+int check_answer(const AbortOptions& options, ConnectionId id) {
+  if (options.yes) return kExitOk;
+  if (isatty(STDIN_FILENO) != 1) {
+    return refuse(kExitNotConfirmed, "standard input is no terminal: say --yes where nobody can be asked");
+  }
+  std::cout << "An abort is final: every request of this connection fails, for every process, and data that is not\n"
+               "written yet is lost. Type its number, "
+            << number(id) << ", to go on: " << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == number(id) ? kExitOk : refuse(kExitNotConfirmed, "not confirmed; nothing was written");
+}
+
+int tell_end(const Report& report, ConnectionId id) {
+  for (const OutcomeRecord& record : report.outcomes) {
+    if (record.connection != id) continue;
+    std::cout << describe_outcome(record) << "\n";
+    if (record.outcome == Outcome::released) return kExitOk;
+    return may_have_written(record.outcome) ? kExitNotFreed : kExitHeld;
+  }
+  const auto decisions = decisions_for(report, id);
+  if (is_clear(decisions)) {
+    std::cout << "what came of it is not known: see the audit log; it is not tried again\n";
+    return kExitNotFreed;
+  }
+  for (const GateInWords& gate : put_in_words(decisions)) {
+    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
+  }
+  if (!report.remedy.record_trouble.empty()) std::cout << report.remedy.record_trouble << "\n";
+  std::cout << "nothing was written\n";
+  return kExitHeld;
+}
+
+class AbortByHand {
+ public:
+  AbortByHand(const AbortOptions& options, Settings settings, ConnectionId id)
+      : options_(options), settings_(std::move(settings)), id_(id) {}
+
+  int run() {
+    if (auto made = make_state_directory(settings_); !made) return refuse(kExitFailure, made.error().message);
+    Wish wish;
+    wish.whole_index = true;
+    wish.by_hand = HandOrder{id_, ByHand{operator_uid(), options_.override_reason.value_or("")}};
+    settings_.policy.mode = Mode::dry_run;
+    auto probe = Probe::start(settings_, wish);
+    if (!probe) return refuse(kExitFailure, probe.error().message);
+    probe_ = *std::move(probe);
+    const bool looked = probe_->look(options_.look.samples, options_.look.every);
+    const int held = judge(looked);
+    if (held != kExitOk) return held;
+    const int answer = check_answer(options_, id_);
+    return answer == kExitOk ? act() : answer;
+  }
+
+ private:
+  int judge(bool looked) {
+    const OneShot& shot = probe_->so_far();
+    if (!looked || !shot.pass || !has_diagnosis(shot.pass->report)) {
+      return refuse(kExitFailure, shot.trouble.empty() ? "the processes could not be listed" : shot.trouble);
+    }
+    const Report& report = shot.pass->report;
+    const ConnectionFinding* connection = find_connection(report, id_);
+    if (connection == nullptr) {
+      return refuse(kExitNothingThere, "there is no connection " + number(id_) + " in /sys/fs/fuse/connections");
+    }
+    const auto decisions = decisions_for(report, id_);
+    show(report, *connection, decisions, settings_.expose_source);
+    if (decisions.empty()) {
+      std::cout << "no dying PID namespace is held by it, so there is nothing to free; what it does: defused explain "
+                << "connection:" << number(id_) << "\n";
+      return kExitHeld;
+    }
+    if (is_clear(decisions)) return kExitOk;
+    if (only_age_holds(decisions)) std::cout << "go past these with --override REASON, if you know why it is stuck\n";
+    std::cout << "nothing was written\n";
+    return kExitHeld;
+  }
+
+  int act() {
+    SystemClock clock;
+    ActorLock lock(settings_.state_directory);
+    if (auto taken = take_patiently(lock, kLockPatience, clock); !taken) return refuse_lock(taken.error());
+    settings_.policy.mode = Mode::enforce;
+    const std::uint32_t before = probe_->so_far().samples;
+    if (probe_->give_settings(settings_)) probe_->look(1, options_.look.every);
+    // It ends, or has SIGKILL pending, before the lock is let go of.
+    const OneShot end = probe_->end();
+    if (!end.trouble.empty()) std::cerr << "defused: " << end.trouble << "\n";
+    if (end.samples == before || !end.pass) return refuse(kExitFailure, "the prober ended early; see the audit log");
+    return tell_end(end.pass->report, id_);
+  }
+
+  const AbortOptions& options_;
+  Settings settings_;
+  ConnectionId id_;
+  std::unique_ptr<Probe> probe_;
+};
+
+}  // namespace
+
+int abort_command(const AbortOptions& options) {
+  const auto id = parse_connection(options.connection);
+  if (!id) return refuse(kExitUsage, id.error().message);
+  if (options.override_reason && (options.override_reason->empty() || options.override_reason->size() > kMaxReason ||
+                                  sanitize(*options.override_reason) != *options.override_reason)) {
+    return refuse(kExitUsage, "--override: expected a reason of 1 to 256 printable bytes");
+  }
+  if (geteuid() != 0) return refuse(kExitNotPermitted, "abort needs root: only root may write an abort file");
+  auto settings = load_settings(options.look.config);
+  if (!settings) return refuse(kExitUsage, settings.error().message);
+  settings->detect.include_young = true;
+  settings->log.level = LogLevel::error;
+  return AbortByHand(options, *std::move(settings), *id).run();
+}
+
+}  // namespace defused
