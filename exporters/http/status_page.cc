@@ -14,8 +14,9 @@ constexpr const char* kHead = R"(<!doctype html>
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
-.good,.bad{padding:.6rem 1rem;border-radius:.4rem;font-weight:600}
+.good,.bad,.warn{padding:.6rem 1rem;border-radius:.4rem;font-weight:600}
 .good{background:#1a7f3722;border:1px solid #1a7f37}.bad{background:#cf222e22;border:1px solid #cf222e}
+.warn{background:#d2992233;border:1px solid #d29922}
 section{border:1px solid #8886;border-radius:.4rem;padding:.2rem 1rem 1rem;margin:1rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}
 dt{opacity:.7}dd{margin:0;overflow-wrap:anywhere}
@@ -103,6 +104,60 @@ void add_namespace(std::string& page, const NamespaceFinding& finding, const Dec
   page += "</section>\n";
 }
 
+// " since 2026-..": nothing where it is not known.
+std::string since(Nanoseconds wall) { return wall == Nanoseconds(0) ? "" : " since " + format_wall_time(wall); }
+
+// What holds every action back, whatever is found.
+void add_restraints(std::string& page, const RemedyState& state) {
+  if (state.inhibited) {
+    page += "<p class=\"warn\">PAUSED (inhibited)" + since(state.inhibited_since) + ": " +
+            escape_html(state.inhibited_reason) +
+            "<br>Nothing is aborted meanwhile. <code>defused resume</code> ends a pause by an operator.</p>\n";
+  }
+  if (state.breaker_open) {
+    page += "<p class=\"bad\">Circuit breaker OPEN (" + text_of(state.breaker_cause) + ")" +
+            since(state.breaker_since) + ": " + escape_html(state.breaker_detail) +
+            "<br>Nothing is aborted until a person has looked and closed it: "
+            "<code>defused resume --reset-breaker</code></p>\n";
+  }
+  if (!state.record_trouble.empty()) {
+    page += "<p class=\"bad\">Ledger or audit log cannot be written (record_unwritable): " +
+            escape_html(state.record_trouble) + "<br>Nothing is aborted meanwhile.</p>\n";
+  }
+}
+
+// Of one before the last boot, connection and namespace are not known any more.
+std::string number_or_dash(std::uint64_t id) { return id == 0 ? "-" : std::to_string(id); }
+
+void add_actions(std::string& page, const std::vector<OutcomeRecord>& actions) {
+  if (actions.empty()) {
+    page += "<p>No action is recorded.</p>\n";
+    return;
+  }
+  page += "<table><tr><th>time</th><th>connection</th><th>PID namespace</th><th>outcome</th><th>detail</th></tr>\n";
+  for (std::size_t i = 0; i < actions.size() && i < kMaxShownActions; ++i) {
+    const OutcomeRecord& action = actions[i];
+    page += "<tr><td>" + format_wall_time(action.at) + "</td><td>" + number_or_dash(action.connection.kernel_dev) +
+            "</td><td>" + number_or_dash(action.pid_namespace.inode) + "</td><td>" + text_of(action.outcome) +
+            "</td><td>" + (action.by_hand ? "by hand" : "") + (action.by_hand && !action.detail.empty() ? ": " : "") +
+            escape_html(action.detail) + "</td></tr>\n";
+  }
+  page += "</table>\n";
+}
+
+void add_remedy(std::string& page, const Report& report) {
+  const RemedyState& state = report.remedy;
+  page += "<h2>Actions</h2>\n<dl>\n";
+  add_item(page, "mode", text_of(report.mode));
+  add_item(page, "circuit breaker",
+           (state.breaker_open ? "open, " + text_of(state.breaker_cause) : std::string("closed")) +
+               "; failures in a row: " + std::to_string(state.failures_in_row));
+  add_item(page, "inhibited", state.inhibited ? "yes" : "no");
+  add_item(page, "aborts left in the window", std::to_string(state.abort_budget));
+  page += "</dl>\n";
+  add_actions(page, report.actions);
+}
+
 void add_connections(std::string& page, const View& view, const std::vector<ConnectionFinding>& connections) {
   if (connections.empty()) return;
   page += "<h2>FUSE connections (" + std::to_string(connections.size()) +
@@ -139,6 +194,7 @@ void add_report(std::string& page, const View& view, const Report& report) {
     page += "<p class=\"bad\">" + std::to_string(stuck) + (stuck == 1 ? " PID namespace is" : " PID namespaces are") +
             " stuck.</p>\n";
   }
+  add_restraints(page, report.remedy);
   page += "<p>Host " + escape_html(report.host) + ", Linux " + escape_html(report.kernel.release) + ", mode " +
           text_of(report.mode) + ". Last pass " + format_wall_time(report.scanned_at) + ", " +
           std::to_string(report.pid_namespace_count) + " PID namespaces.</p>\n";
@@ -156,6 +212,7 @@ void add_report(std::string& page, const View& view, const Report& report) {
     page += "</section>\n";
   }
   add_rest(page, exits.size(), kMostExits, "stuck exits");
+  add_remedy(page, report);
   add_connections(page, view, report.findings.connections);
   add_blindness(page, view, report);
 }

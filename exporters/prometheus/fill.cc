@@ -215,6 +215,18 @@ void fill_recovery(const Scene& scene, Samples& samples) {
   samples.add_histogram(scene.memory->counters.recovery_duration);
 }
 
+void fill_breaker(const Scene& scene, Samples& samples) {
+  const RemedyState& state = scene.report->remedy;
+  for (const BreakerCause cause : AllWords<BreakerCause>::values) {
+    if (cause == BreakerCause::none) continue;
+    samples.add(state.breaker_open && state.breaker_cause == cause ? 1 : 0, {{"cause", word(cause)}});
+  }
+}
+
+void fill_inhibited(const Scene& scene, Samples& samples) { samples.add(scene.report->remedy.inhibited ? 1 : 0); }
+
+void fill_budget(const Scene& scene, Samples& samples) { samples.add(scene.report->remedy.abort_budget); }
+
 void fill_kernel(const Scene& scene, Samples& samples) {
   const KernelFacts& kernel = scene.report->kernel;
   samples.add(1, {{"release", kernel.release}, {"fuse_flush_waits", word(kernel.fuse_flush_waits)}});

@@ -127,6 +127,44 @@ TEST_CASE("a stuck namespace in all its families") {
   CHECK(has_line(text, "defused_kernel_fuse_request_timeout_seconds 30"));
 }
 
+TEST_CASE("circuit breaker, pause and budget: zeros too") {
+  MetricsRenderer renderer;
+  Report report;
+  report.remedy.abort_budget = 3;
+  report.remedy.breaker_cause = BreakerCause::ledger_lost;  // closed: a cause alone opens nothing
+  std::string text = renderer.render(view_of(report));
+  CHECK(has_line(text, R"(defused_breaker_open{cause="failed_outcomes"} 0)"));
+  CHECK(has_line(text, R"(defused_breaker_open{cause="ledger_lost"} 0)"));
+  CHECK(text.find(R"(cause="none")") == std::string::npos);
+  CHECK(has_line(text, "defused_inhibited 0"));
+  CHECK(has_line(text, "defused_abort_budget_remaining 3"));
+  report.remedy.breaker_open = true;
+  report.remedy.inhibited = true;
+  report.remedy.abort_budget = 0;
+  text = renderer.render(view_of(report));
+  CHECK(has_line(text, R"(defused_breaker_open{cause="failed_outcomes"} 0)"));
+  CHECK(has_line(text, R"(defused_breaker_open{cause="ledger_lost"} 1)"));
+  CHECK(has_line(text, "defused_inhibited 1"));
+  CHECK(has_line(text, "defused_abort_budget_remaining 0"));
+}
+
+TEST_CASE("holds are counted by gate, of stuck namespaces only") {
+  Report report = stuck_report();
+  report.findings.namespaces.push_back(stuck_namespace(5001));
+  report.findings.namespaces.push_back(stuck_namespace(5002));
+  report.findings.namespaces[2].stuck = false;
+  Decision second;
+  second.reasons = {Gate::too_young, Gate::vetoed};
+  report.decisions.push_back(second);
+  second.reasons = {Gate::progressing};
+  report.decisions.push_back(second);
+  const std::string text = MetricsRenderer().render(view_of(report));
+  CHECK(has_line(text, R"(defused_holds{reason="mode"} 1)"));
+  CHECK(has_line(text, R"(defused_holds{reason="too_young"} 2)"));
+  CHECK(has_line(text, R"(defused_holds{reason="vetoed"} 1)"));
+  CHECK(text.find("progressing") == std::string::npos);
+}
+
 TEST_CASE("series of gone objects vanish") {
   MetricsRenderer renderer;
   REQUIRE(renderer.render(view_of(stuck_report())).find("4026532178") != std::string::npos);
@@ -142,7 +180,8 @@ TEST_CASE("before the first pass: blind, and nothing that needs one") {
   const std::string text = renderer.render(View{});
   CHECK(has_line(text, R"(defused_blind{what="prober"} 1)"));
   CHECK(text.find("defused_build_info{") != std::string::npos);
-  CHECK(text.find("defused_pid_namespaces") == std::string::npos);
+  for (const char* name : {"defused_pid_namespaces", "defused_breaker_open", "defused_inhibited", "defused_abort_"})
+    CHECK(text.find(name) == std::string::npos);
 }
 
 TEST_CASE("a cap that bites is counted once for each pass, whoever scrapes") {
