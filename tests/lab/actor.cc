@@ -33,6 +33,7 @@
 #include <thread>
 #include <vector>
 
+#include "chaos_acts.h"
 #include "guardian.h"
 #include "hang_acts.h"
 #include "muted_server.h"
@@ -156,6 +157,7 @@ std::string serve_fuse(const Words& words) {
 
 int flags_of(const std::string& mode) {
   if (mode == "r") return O_RDONLY | O_CLOEXEC;
+  if (mode == "path") return O_PATH | O_CLOEXEC;  // asks the server nothing, if the name is known
   if (mode == "direct") return O_RDWR | O_DIRECT | O_CLOEXEC;
   if (mode == "inherited") return O_RDWR;
   return O_RDWR | O_CLOEXEC;
@@ -275,6 +277,12 @@ lab::Acts plain_acts() {
       {"close", [](const Words& words) { return result("close", close(std::stoi(words.at(1)))); }},
       {"read", [](const Words& words) { return result("read", read_some(std::stoi(words.at(1)))); }},
       {"write", [](const Words& words) { return result("write", write_some(std::stoi(words.at(1)))); }},
+      {"device",
+       [](const Words& words) { return result("device", servers().at(std::stoul(words.at(1)))->descriptor()); }},
+      {"aborted",
+       [](const Words& words) {
+         return std::string(servers().at(std::stoul(words.at(1)))->has_ended() ? "ok 1" : "ok 0");
+       }},
       {"own_table",
        [](const Words& words) { return result("unshare", give_to_thread(*servers().at(std::stoul(words.at(1))))); }},
       {"dirty",
@@ -301,6 +309,7 @@ const lab::Acts& acts() {
     lab::Acts made = plain_acts();
     lab::add_size_acts(made);
     lab::add_hang_acts(made);
+    lab::add_chaos_acts(made);
     return made;
   }();
   return kActs;
@@ -340,7 +349,9 @@ void act(int socket) {
     if (order.words.front() == "spawn") {
       socket = spawn(socket, order);
     } else {
-      answer(socket, perform(order.words));
+      Words words = order.words;
+      if (order.descriptor >= 0) words.push_back(std::to_string(order.descriptor));
+      answer(socket, perform(words));
     }
   }
 }

@@ -57,12 +57,25 @@ class Waiting {
     const auto is_wanted = [this](const __ptrace_syscall_info& call) { return is_announced(call); };
     if (!run_to(is_wanted)) return failed("waiting for the phase");
     if (ambush_.of_reader && !wait_for_reader()) return failed("waiting for a reader");
+    if (!ambush_.kill.empty()) return kill_them();
     InjectResult result = let_go_into_open(pid_, path_);
     ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
     return result;
   }
 
  private:
+  // It is not let go of before it is dead: it dies with its supervisor, but not in the same moment.
+  [[nodiscard]] InjectResult kill_them() const {
+    for (const pid_t victim : ambush_.kill) {
+      if (kill(victim, SIGKILL) < 0) return failed("killing");
+    }
+    int status = 0;
+    while (waitpid(pid_, &status, __WALL) == pid_) {
+      if (!WIFSTOPPED(status)) return {true, "", std::nullopt, pid_};
+    }
+    return failed("waiting for its end");
+  }
+
   [[nodiscard]] InjectResult failed(const char* what) const {
     const std::string phase = last_ ? last_->phase : "none";
     return {true, std::string(what) + ": " + std::strerror(errno) + " (last phase: " + phase + ")", std::nullopt, 0};

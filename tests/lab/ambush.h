@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waits by ptrace until a prober announces a phase of its pass (daemon/channel.h), and leads it into openat(2) of a
-// file that never answers: in that phase, between two of its own system calls. The prober needs no hook for that.
+// file that never answers, or kills it and others there: in that phase, between two of its own system calls. The prober
+// needs no hook for that.
 // Everything is let go when this process ends. x86-64 only.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
+#include <vector>
 
 #include "inject.h"
 
@@ -17,6 +21,7 @@ struct Ambush {
   bool of_reader =
       false;  ///< not the prober is led away but the next child that it forks, once that opens its first file
   unsigned seconds = 20;
+  std::vector<pid_t> kill;  ///< these get SIGKILL instead, in this order
 };
 
 /// Prints "waiting" as a line once it is attached. Errors: nothing was caught within `seconds`.

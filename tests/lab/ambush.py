@@ -17,10 +17,12 @@ SIGKILL_BIT = 1 << 8
 
 
 class Ambush:
-    """Stands once made. `of_child`: `pid` is that of who starts the prober; its next one is waited for."""
+    """Stands once made. `of_child`: `pid` is that of who starts the prober; its next one is waited for. `kill`: these
+    processes get SIGKILL in that phase instead."""
 
-    def __init__(self, pid, path, phase, nth=1, of_child=False, of_reader=False, seconds=20):
+    def __init__(self, pid, path, phase, nth=1, of_child=False, of_reader=False, seconds=20, kill=()):
         flags = ["--of-child"] * of_child + ["--of-reader"] * of_reader
+        flags += [word for victim in kill for word in ("--kill", str(victim))]
         self.path = path
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "defused-inject"), str(pid), path, "--phase", phase, "--nth", str(nth), "--seconds",
@@ -28,11 +30,11 @@ class Ambush:
         ready, _, _ = select.select([self.process.stdout], [], [], 5 * SLOW)
         line = self.process.stdout.readline() if ready else ""
         if line != "waiting\n":
-            self.caught()
+            self.sprung()
             raise AssertionError(f"no ambush: {line}")
 
-    def caught(self):
-        """PID of the process that was led away, once its server has the request: until then it could be killed."""
+    def sprung(self):
+        """PID of the process that was caught."""
         try:
             text, errors = self.process.communicate(timeout=30 * SLOW)
         finally:
@@ -41,7 +43,11 @@ class Ambush:
             raise unittest.SkipTest(errors.strip())
         if self.process.returncode != 0:
             raise AssertionError(errors.strip())
-        pid = json.loads(text)["caught"]
+        return json.loads(text)["caught"]
+
+    def caught(self):
+        """PID of the process that was led away, once its server has the request: until then it could be killed."""
+        pid = self.sprung()
         wait_until(lambda: re.search(r"fuse_\w*open", kernel_stacks([pid])), 10, f"{pid} to wait for its file")
         # Requests are read in turn: one that came later is answered.
         subprocess.run(["stat", f"{os.path.dirname(self.path)}/nothing"], capture_output=True, timeout=10, check=False)

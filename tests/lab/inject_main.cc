@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // defused-inject PID PATH [--no-wait]: prints {"result": N}, N being what openat returned over there.
-// defused-inject PID PATH --phase NAME [--nth N] [--of-child] [--of-reader] [--seconds N]: see ambush.h; prints
-// "waiting" and then {"caught": PID}.
+// defused-inject PID PATH --phase NAME [--nth N] [--of-child] [--of-reader] [--seconds N] [--kill PID]..: see ambush.h;
+// prints "waiting" and then {"caught": PID}.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -37,6 +37,10 @@ Order parse(const std::vector<std::string>& words) {
       ambush.of_child = true;
     } else if (words[i] == "--of-reader") {
       ambush.of_reader = true;
+    } else if (words[i] == "--kill") {
+      const auto victim = number(next());
+      order.good = order.good && victim;
+      ambush.kill.push_back(static_cast<pid_t>(victim.value_or(0)));
     } else if (words[i] == "--phase") {
       ambush.phase = next();
     } else if (words[i] == "--nth" || words[i] == "--seconds") {
@@ -60,7 +64,8 @@ int main(int argc, char** argv) {
   if (!pid || words.size() < 2 || !order.good) {
     std::fprintf(stderr,
                  "usage: defused-inject PID PATH [--no-wait]\n"
-                 "       defused-inject PID PATH --phase NAME [--nth N] [--of-child] [--of-reader] [--seconds N]\n");
+                 "       defused-inject PID PATH --phase NAME [--nth N] [--of-child] [--of-reader] [--seconds N] "
+                 "[--kill PID]..\n");
     return 2;
   }
   const auto target = static_cast<pid_t>(*pid);

@@ -137,7 +137,10 @@ std::unique_ptr<MutedServer> MutedServer::mount(const MountOptions& options) {
 }
 
 void MutedServer::serve() {
-  std::thread([this] { fuse_session_loop(static_cast<fuse_session*>(session_)); }).detach();
+  std::thread([this] {
+    fuse_session_loop(static_cast<fuse_session*>(session_));
+    ended_ = true;
+  }).detach();
 }
 
 int MutedServer::descriptor() const { return fuse_session_fd(static_cast<fuse_session*>(session_)); }

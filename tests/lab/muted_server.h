@@ -3,6 +3,7 @@
 // (libfuse3, low-level interface). One directory with files f0 to f9 of 1 MiB of zeros; others can be created.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -32,6 +33,8 @@ class MutedServer {
 
   /// Serves in a thread of its own until the connection ends.
   void serve();
+  /// Whether the kernel has told it that its connection is over: it was aborted, or is mounted nowhere any more.
+  [[nodiscard]] bool has_ended() const { return ended_; }
   /// Its /dev/fuse.
   [[nodiscard]] int descriptor() const;
   /// From now on requests of these kinds (flush write read fsync release getattr open) are kept unanswered.
@@ -46,6 +49,7 @@ class MutedServer {
   void* session_ = nullptr;
   bool writeback_cache_ = false;
   bool has_flush_ = true;
+  std::atomic<bool> ended_ = false;
   std::mutex mutex_;
   std::set<std::string> muted_;
   std::vector<std::function<void()>> kept_;

@@ -77,6 +77,10 @@ class Actor:
     def do(self, *words, descriptors=()):
         """Has it done and returns the number in its answer; AssertionError with its sentence."""
         self.tell(*words, descriptors=descriptors)
+        return self.hear(*words)
+
+    def hear(self, *words):
+        """The answer to what it was told."""
         kind, _, rest = self.socket.recv(4096).decode().partition(" ")
         assert kind == "ok", f"{words}: {kind} {rest}"
         return int(rest)
@@ -89,10 +93,10 @@ class Actor:
         its.close()
         return child.greet()
 
-    def fuse(self, name, *words, inside=None, subtype="defusedlab"):
+    def fuse(self, name, *words, inside=None, subtype=None):
         """Mounts a server of its own at `name`, in its mount namespace or in that of `inside`."""
         path = self.stage.path(name)
-        index = self.do("fuse", path, subtype, name, *words, *([f"in={inside.pid}"] if inside else []))
+        index = self.do("fuse", path, subtype or self.stage.subtype, name, *words, *([f"in={inside.pid}"] if inside else []))
         seen_by = inside or self
         number = self.stage.connection_at(seen_by.pid, path)
         abort = os.open(f"{FUSECTL}/{number}/abort", os.O_WRONLY | os.O_CLOEXEC)
@@ -101,13 +105,14 @@ class Actor:
         self.stage.guard(b"a", abort)
         os.close(abort)
         connection = Connection(number, path, self, index)
-        self.stage.connections.append(connection)
+        self.stage.note(connection)
         return connection
 
     def open(self, path, mode="rw"):
         return self.do("open", path, mode)
 
     def kill(self, number=signal.SIGKILL):
+        self.stage.about_to_signal(self, number)
         signal.pidfd_send_signal(self.pidfd, number)
 
     def ended(self):
@@ -124,6 +129,8 @@ class Actor:
 
 
 class Stage:
+    subtype = "defusedlab"  # of its connections: fuse.SUBTYPE
+
     def __init__(self, seconds=120):
         self.seconds = seconds
         self.actors = []
@@ -175,6 +182,13 @@ class Stage:
         except OSError:
             return False
         return True
+
+    def note(self, connection):
+        """Each connection, as soon as it is there."""
+        self.connections.append(connection)
+
+    def about_to_signal(self, actor, number):
+        """Before each signal to an actor: the place to add something to a situation."""
 
     def guard(self, kind, descriptor):
         socket.send_fds(self.guardian_socket, [kind], [descriptor])

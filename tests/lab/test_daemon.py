@@ -15,6 +15,7 @@ from daemon import Daemon, SLOW, mount_fusectl, children_of, read_text, wait_unt
 from lab import Lab
 
 STUCK = 'defused_stuck_pid_namespaces{wait_class="fuse_flush",verdict="deadlocked"}'
+STRACE = ("strace", "-f", "-qq", "-e", "trace=open,openat,openat2,creat", "-o")
 YOUNG = {"stuck_after": "2s"}
 # The shipped allow list would let the lab's type pass too; tests allow nothing but that type.
 ENFORCE = {"min_stuck": "2s", "require_proven": True, "allow": {"fstypes": ["fuse.defusedlab"]}}
@@ -27,18 +28,35 @@ def waiting_of(connection):
 class Observe(unittest.TestCase):
     def test_observe_sees_and_touches_nothing(self):
         """30 s in observe mode: the metric stands, the request still waits, no abort file was opened."""
+        self.check_touches_nothing("observe", 30)
+
+    def test_dry_run_decides_and_touches_nothing(self):
+        """The same for 10 s in dry_run, where the decision is to abort."""
+        self.check_touches_nothing("dry_run", 10)
+
+    def test_trace_would_show_an_abort(self):
+        """The same trace of a daemon that acts has the abort file in it."""
         mount_fusectl()
-        with Lab("flush_thread") as lab, tempfile.TemporaryDirectory() as directory:
+        with Lab("flush_thread", fstype="defusedlab"), tempfile.TemporaryDirectory() as directory:
             trace = os.path.join(directory, "trace")
-            strace = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2,creat", "-o", trace]
-            with Daemon(wrapper=strace, detect=YOUNG) as daemon:
+            with Daemon(wrapper=[*STRACE, trace], mode="enforce", detect=YOUNG, remedy=ENFORCE) as daemon:
+                wait_until(lambda: daemon.metric('defused_aborts_total{outcome="released"}') == 1, 20, daemon.log())
+            self.assertIn("abort", read_text(trace))
+
+    def check_touches_nothing(self, mode, seconds):
+        mount_fusectl()
+        with Lab("flush_thread", fstype="defusedlab") as lab, tempfile.TemporaryDirectory() as directory:
+            trace = os.path.join(directory, "trace")
+            with Daemon(wrapper=[*STRACE, trace], mode=mode, detect=YOUNG, remedy=ENFORCE) as daemon:
                 wait_until(lambda: daemon.metric(STUCK) == 1, 15, "the stuck namespace in the metrics")
-                end = time.monotonic() + 30
+                end = time.monotonic() + seconds
                 while time.monotonic() < end:
                     self.assertEqual(daemon.metric(STUCK), 1)
                     self.assertEqual(waiting_of(lab.truth["connection"]), str(lab.truth["waiting"]))
                     time.sleep(1)
-                self.assertGreater(daemon.metric("defused_scans_total"), 20)
+                self.assertGreater(daemon.metric("defused_scans_total"), seconds * 2 / 3)
+                decided = daemon.metric('defused_decisions_total{action="abort"}')
+                self.assertEqual(decided, 1 if mode == "dry_run" else 0)
                 self.assertEqual(daemon.metric('defused_aborts_total{outcome="released"}'), 0)
             text = read_text(trace)
             self.assertIn('/status"', text)  # the trace did see the prober
@@ -67,7 +85,8 @@ class Enforce(unittest.TestCase):
                 self.assertEqual(healthy.read()["read"], "ok")
                 audit = read_text(os.path.join(daemon.directory, "state", "audit.jsonl")).splitlines()
                 records = [json.loads(line) for line in audit]
-                self.assertEqual([record["record"] for record in records], ["intent", "outcome"])
+                acts = [record["record"] for record in records if record["record"] != "decision"]
+                self.assertEqual(acts, ["intent", "outcome"])
 
     def test_frees_a_thread(self):
         self.check_freed("flush_thread")
