@@ -75,6 +75,7 @@ void Actor::set_settings(const Settings& settings) {
   settings_ = settings;
   audit_.set_settings(settings.audit);
   tried_.reset();
+  try_trouble_.clear();
 }
 
 bool Actor::may_act() const { return settings_.policy.mode == Mode::enforce && use_ == RecordUse::keep; }
@@ -211,40 +212,37 @@ void Actor::note_in_breaker(Ledger& ledger, const OutcomeRecord& record) {
   [[maybe_unused]] const auto told = audit_.append(render_breaker(ledger.breaker, std::nullopt, now));
 }
 
+// What fails is tried in each pass, so that it goes on as soon as it can.
 bool Actor::is_record_unwritable(bool now) {
-  if (!ledger_trouble_.empty()) {
-    record_trouble_ = ledger_trouble_;
-    tell_trouble(record_trouble_);
-    return true;
-  }
   const Nanoseconds boottime = clock_.now().boottime;
-  // What fails is tried in each pass, so that it goes on as soon as it can.
-  if (!now && tried_ && record_trouble_.empty() && boottime - *tried_ < kTryRecords) return false;
-  tried_ = boottime;
-  record_trouble_.clear();
-  if (const auto audit = audit_.check(); !audit) {
-    record_trouble_ = "the audit log cannot be written: " + audit.error().message;
-  } else if (const auto ledger = file_.check(); !ledger) {
-    record_trouble_ = "the ledger cannot be written: " + ledger.error().message;
+  const bool is_due = now || !tried_ || !try_trouble_.empty() || boottime - *tried_ >= kTryRecords;
+  if (is_due && ledger_trouble_.empty()) {
+    tried_ = boottime;
+    try_trouble_.clear();
+    if (const auto audit = audit_.check(); !audit) {
+      try_trouble_ = "the audit log cannot be written: " + audit.error().message;
+    } else if (const auto ledger = file_.check(); !ledger) {
+      try_trouble_ = "the ledger cannot be written: " + ledger.error().message;
+    }
   }
-  tell_trouble(record_trouble_);
-  return !record_trouble_.empty();
+  tell_trouble(record_trouble());
+  return !record_trouble().empty();
 }
+
+const std::string& Actor::record_trouble() const { return ledger_trouble_.empty() ? try_trouble_ : ledger_trouble_; }
 
 // Whoever only looks leaves no trace: the room is looked at, not taken.
 bool Actor::lacks_room() {
   const auto room = look_for_room(settings_.state_directory);
-  record_trouble_ = room ? "" : room.error().message;
-  return !room;
+  try_trouble_ = room ? "" : room.error().message;
+  return !record_trouble().empty();
 }
 
 Restraints Actor::restraints(bool asks_disk) {
   Restraints restraints = restraints_at_hand();
   if (asks_disk && settings_.policy.mode != Mode::observe) {
     const bool tries = use_ == RecordUse::keep && (!by_hand_ || may_act());
-    if (tries || ledger_trouble_.empty()) {
-      restraints.record_unwritable = tries ? is_record_unwritable(false) : lacks_room();
-    }
+    restraints.record_unwritable = tries ? is_record_unwritable(false) : lacks_room();
   }
   return restraints;
 }
@@ -254,7 +252,6 @@ Restraints Actor::restraints_at_hand() {
   Restraints restraints;
   restraints.inhibited = inhibition_ || bar_ != Bar::none;
   restraints.record_unwritable = !ledger_trouble_.empty();
-  record_trouble_ = ledger_trouble_;
   if (by_hand_) {
     restraints.by_hand = by_hand_->connection;
     restraints.override_age = !by_hand_->by.override_reason.empty();
@@ -280,7 +277,7 @@ void Actor::describe(Report& report) const {
   state.inhibited_since = inhibition_ ? inhibition_->since : Nanoseconds(0);
   state.inhibited_reason = inhibition_ ? inhibition_->reason : std::string(describe_bar(bar_));
   state.abort_budget = remaining_budget(settings_.policy, ledger_, clock_.now());
-  state.record_trouble = record_trouble_;
+  state.record_trouble = record_trouble();
   report.actions.clear();
   for (const LedgerEntry& entry : std::ranges::reverse_view(ledger_.entries)) {
     if (report.actions.size() == kMaxShownActions) break;
@@ -355,9 +352,8 @@ bool Actor::act(RemedyOrder order, const Surroundings& around, Counters& counter
   const Attempt attempt =
       carry_out(order, {around.aborter, audit_, file_, hooks, world, clock_}, ledger_, settings_.remedy.watch);
   if (!attempt.outcome) {
-    record_trouble_ = attempt.unwritable;
-    tried_ = clock_.now().boottime;
-    tell_trouble(record_trouble_);
+    try_trouble_ = attempt.unwritable;
+    tell_trouble(record_trouble());
     return false;
   }
   save_ledger();  // again, in case that the last one failed: until it is on disk nothing more is done

@@ -94,6 +94,7 @@ class Actor {
   void save_ledger();
   void note_in_breaker(Ledger& ledger, const OutcomeRecord& record);
   [[nodiscard]] bool is_record_unwritable(bool now);
+  [[nodiscard]] const std::string& record_trouble() const;
   [[nodiscard]] Nanoseconds limit_of(RemedyStep step) const;
   void keep_evidence(const std::string& intent, const RemedyOrder& order, const Surroundings& around);
   void tell(LogLevel level, std::string text) const;
@@ -114,7 +115,7 @@ class Actor {
   std::string ledger_trouble_;  ///< why it could not be read, though nothing says that it is broken
   Bar bar_ = Bar::none;
   std::optional<Inhibition> inhibition_;
-  std::string record_trouble_;
+  std::string try_trouble_;           ///< why the records could not be written when that was tried last
   std::optional<Nanoseconds> tried_;  ///< boot time at which writing was tried last
   std::string told_trouble_;          ///< of the records, as it was said last
 };

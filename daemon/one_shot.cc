@@ -21,7 +21,7 @@ constexpr Nanoseconds kReserve = std::chrono::seconds(10);
 
 class ChildProbe final : public Probe {
  public:
-  ChildProbe(Child child, const Settings& settings) : child_(std::move(child)), settings_(settings) {}
+  ChildProbe(Child child, Settings settings) : child_(std::move(child)), settings_(std::move(settings)) {}
   ~ChildProbe() override {
     if (child_.running()) stop();
   }

@@ -57,7 +57,7 @@ def namespace_faults(action, init):
 def request_faults(subject, action):
     """What is said of the requests, beside what the kernel counts."""
     fall = next((fall for fall in subject.seen.falls if fall[1] >= action.begin), None)
-    waits = subject.blocks and (fall is None or fall[0] > action.end)
+    waits = subject.blocks and (fall is None or fall[0] > action.end + 0.05)
     if waits and action.outcome in ("released", "partly_released"):
         return ["its requests still wait"]
     if not waits and fall and fall[1] < action.end - 0.3 and action.outcome == "not_released":

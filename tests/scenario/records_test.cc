@@ -114,6 +114,29 @@ TEST_CASE("after a reboot the audit log still tells what came of an action") {
   }
 }
 
+TEST_CASE("what cannot be written is told in each pass until it can, in dry_run too") {
+  const Mode mode = GENERATE(Mode::dry_run, Mode::enforce);
+  const Tree tree;
+  LateAborter aborter([] {});
+  ManualClock clock(kStart);
+  const auto cycle = make_acting_cycle(tree, aborter, clock, mode);
+  std::filesystem::create_directories(tree.state() / AuditFile::kName);  // no file can be there
+  run_passes(*cycle, clock, 2);
+  for (int i = 0; i < 4; ++i) {
+    clock.advance(1s);
+    const Report report = cycle->run(Bar::none).report;
+    const auto& reasons = report.decisions.at(0).reasons;
+    CHECK(std::find(reasons.begin(), reasons.end(), Gate::record_unwritable) != reasons.end());
+    CHECK_FALSE(report.remedy.record_trouble.empty());
+  }
+  CHECK(aborter.opened == 0);
+  std::filesystem::remove_all(tree.state() / AuditFile::kName);
+  clock.advance(1s);
+  const Report report = cycle->run(Bar::none).report;
+  CHECK(report.remedy.record_trouble.empty());
+  CHECK(aborter.written == (mode == Mode::enforce ? 1 : 0));
+}
+
 TEST_CASE("a ledger that could not be written is written once that is possible") {
   const Tree tree;
   LateAborter aborter([] {});
