@@ -2,7 +2,6 @@
 #include "daemon/acting.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "base/text.h"
@@ -279,10 +278,11 @@ void Actor::describe(Report& report) const {
   state.abort_budget = remaining_budget(settings_.policy, ledger_, clock_.now());
   state.record_trouble = record_trouble();
   report.actions.clear();
-  for (const LedgerEntry& entry : std::ranges::reverse_view(ledger_.entries)) {
-    if (report.actions.size() == kMaxShownActions) break;
+  for (const LedgerEntry& entry : ledger_.entries) {
     if (entry.outcome) report.actions.push_back(record_of(entry));
   }
+  std::reverse(report.actions.begin(), report.actions.end());
+  report.actions.resize(std::min(report.actions.size(), kMaxShownActions));
 }
 
 void Actor::record_decisions(const Report& report, const std::vector<std::size_t>& changed) {
