@@ -57,7 +57,9 @@ auto members(Is<ProcessFinding> auto& it) {
 auto members(Is<Findings> auto& it) {
   return std::tie(it.namespaces, it.stuck_exits, it.stuck_exit_count, it.connections, it.asked);
 }
-auto members(Is<Decision> auto& it) { return std::tie(it.pid_namespace, it.action, it.reasons, it.connection, it.abort_budget); }
+auto members(Is<Decision> auto& it) {
+  return std::tie(it.pid_namespace, it.action, it.reasons, it.connection, it.abort_budget);
+}
 auto members(Is<OutcomeRecord> auto& it) {
   return std::tie(it.pid_namespace, it.connection, it.outcome, it.detail, it.recovery, it.at, it.by_hand);
 }

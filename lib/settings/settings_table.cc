@@ -69,7 +69,8 @@ std::vector<SettingsKey> proof_keys() {
        DurationKey{[](Settings& s) -> Nanoseconds& { return s.policy.min_stuck; }, 1s, 24h}},
       {"remedy.min_samples", "A namespace is left alone until so many samples in a row showed no progress",
        CountKey{[](Settings& s) -> std::uint32_t& { return s.policy.min_samples; }, 2, 1000}},
-      {"remedy.require_proven", "Act only where the kernel itself names the connection of each server (BPF, or Linux 6.16)",
+      {"remedy.require_proven",
+       "Act only where the kernel itself names the connection of each server (BPF, or Linux 6.16)",
        FlagKey{[](Settings& s) -> bool& { return s.policy.require_proven; }}},
   };
 }
