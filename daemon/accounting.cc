@@ -66,6 +66,11 @@ std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& 
   return RemedyOrder{*finding, *connection, decision};
 }
 
+bool any_abort(const std::vector<Decision>& decisions) {
+  return std::any_of(decisions.begin(), decisions.end(),
+                     [](const Decision& decision) { return decision.action == Action::abort; });
+}
+
 std::string describe_outcome(const OutcomeRecord& record) {
   return "abort of connection " + std::to_string(record.connection.kernel_dev) + " for PID namespace " +
          std::to_string(record.pid_namespace.inode) + ": " + std::string(to_string(record.outcome)) +

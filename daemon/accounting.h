@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/history.h"
 #include "model/report.h"
@@ -23,6 +24,9 @@ bool is_young(const Findings& findings, const DetectSettings& settings);
 
 /// The order for a decision to abort; nothing where its namespace or connection is not among the findings.
 std::optional<RemedyOrder> make_order(const Findings& findings, const Decision& decision);
+
+/// Whether one of them is to abort.
+bool any_abort(const std::vector<Decision>& decisions);
 
 /// One sentence about an outcome.
 std::string describe_outcome(const OutcomeRecord& record);

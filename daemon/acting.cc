@@ -24,22 +24,12 @@ constexpr std::uint64_t kMostReadings = 32U << 20U;
 // On top of what a hook may take: until its group is dead.
 constexpr Nanoseconds kHookEnd = std::chrono::seconds(2);
 
-OutcomeRecord record_of(const LedgerEntry& entry) {
-  OutcomeRecord record{entry.pid_namespace, entry.connection, Outcome::interrupted, entry.detail, entry.recovery};
-  record.at = entry.at_wall;
-  record.by_hand = entry.by_hand;
-  if (entry.outcome) record.outcome = *entry.outcome;
-  return record;
-}
-
-// The log has the wall time of an action alone. Numbers of an earlier boot mean nothing.
+// The log has the wall time of an action alone.
 LedgerEntry date(LedgerEntry entry, Instant now) {
-  const Nanoseconds age = std::max(now.wall - entry.at_wall, Nanoseconds(0));
-  entry.at_boottime = now.boottime - age;
-  if (age < now.boottime) return entry;
-  entry.connection = {};
-  entry.directory_inode = 0;
-  entry.pid_namespace = {};
+  LedgerEntry old = entry;
+  take_into_this_boot(old, now);
+  if (old.at_boottime <= Nanoseconds(0)) return old;
+  entry.at_boottime = old.at_boottime;
   return entry;
 }
 
@@ -104,7 +94,6 @@ bool Actor::may_write(Bar bar) const {
 
 void Actor::begin(Bar bar, Counters& counters) {
   bar_ = bar;
-  inhibition_ = read_inhibition(settings_.state_directory);
   load_ledger(may_write(bar), counters);
 }
 

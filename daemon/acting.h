@@ -50,11 +50,12 @@ class Actor {
   Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, Clock& clock, Tell tell);
   void set_settings(const Settings& settings);
 
-  /// Begins a pass: reads the ledger where it changed, and the inhibit file. Without a bar, and where records are kept,
+  /// Begins a pass: reads the ledger where it changed. Without a bar, and where records are kept,
   /// it settles what an earlier prober left open, and sets a ledger aside that cannot be read.
   void begin(Bar bar, Counters& counters);
 
-  /// What holds beside the findings. `asks_disk`: whether records can be written is tried, at most once a minute.
+  /// What holds beside the findings: the inhibit file is read. `asks_disk`: whether records can be written is tried, at
+  /// most once a minute.
   [[nodiscard]] Restraints restraints(bool asks_disk);
   /// The same before acting: tried now.
   [[nodiscard]] Restraints restraints_now();

@@ -54,11 +54,6 @@ Nanoseconds cpu_time() {
   return std::chrono::seconds(used.tv_sec) + Nanoseconds(used.tv_nsec);
 }
 
-bool any_abort(const std::vector<Decision>& decisions) {
-  return std::any_of(decisions.begin(), decisions.end(),
-                     [](const Decision& decision) { return decision.action == Action::abort; });
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Cycle>> Cycle::create(Settings settings, CycleSources sources, CycleEvents events,

@@ -44,11 +44,6 @@ std::vector<Decision> decisions_for(const Report& report, ConnectionId id) {
   return out;
 }
 
-bool is_clear(const std::vector<Decision>& decisions) {
-  return std::any_of(decisions.begin(), decisions.end(),
-                     [](const Decision& decision) { return decision.action == Action::abort; });
-}
-
 std::string describe_namespace(const NamespaceFinding& finding) {
   std::string text = "PID namespace " + std::to_string(finding.id.inode) + " (init " +
                      std::to_string(finding.init.pid) + " '" + finding.init_comm + "'";
@@ -56,6 +51,12 @@ std::string describe_namespace(const NamespaceFinding& finding) {
   text += "): " + describe_verdict(finding.verdict, finding.evidence);
   if (finding.stuck) text += ", stuck for " + render_age(finding.stuck_for);
   return text;
+}
+
+void show_gates(const std::vector<Decision>& decisions) {
+  for (const GateInWords& gate : put_in_words(decisions)) {
+    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
+  }
 }
 
 void show(const Report& report, const ConnectionFinding& connection, const std::vector<Decision>& decisions,
@@ -70,9 +71,7 @@ void show(const Report& report, const ConnectionFinding& connection, const std::
       if (thread.connection == connection.id) std::cout << "  thread " << describe_thread(thread) << "\n";
     }
   }
-  for (const GateInWords& gate : put_in_words(decisions)) {
-    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
-  }
+  show_gates(decisions);
 }
 
 bool only_age_holds(const std::vector<Decision>& decisions) {
@@ -104,13 +103,11 @@ int tell_end(const Report& report, ConnectionId id) {
     return may_have_written(record.outcome) ? kExitNotFreed : kExitHeld;
   }
   const auto decisions = decisions_for(report, id);
-  if (is_clear(decisions)) {
+  if (any_abort(decisions)) {
     std::cout << "what came of it is not known: see the audit log; it is not tried again\n";
     return kExitNotFreed;
   }
-  for (const GateInWords& gate : put_in_words(decisions)) {
-    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
-  }
+  show_gates(decisions);
   if (!report.remedy.record_trouble.empty()) std::cout << report.remedy.record_trouble << "\n";
   std::cout << "nothing was written\n";
   return kExitHeld;
@@ -155,7 +152,7 @@ class AbortByHand {
                 << "connection:" << number(id_) << "\n";
       return kExitHeld;
     }
-    if (is_clear(decisions)) return kExitOk;
+    if (any_abort(decisions)) return kExitOk;
     if (only_age_holds(decisions)) std::cout << "go past these with --override REASON, if you know why it is stuck\n";
     std::cout << "nothing was written\n";
     return kExitHeld;

@@ -68,6 +68,9 @@ class LedgerFile final : public LedgerStore {
 /// This boot, from /proc/sys/kernel/random/boot_id; "" where it cannot be read (then every entry is of another boot).
 std::string read_boot_id();
 
+/// Makes an entry of another boot one of this: its boot time from its wall time, the numbers of that boot become 0.
+void take_into_this_boot(LedgerEntry& entry, Instant now);
+
 /// The text of the file: the object, a newline, `crc32 <8 hex digits>`, a newline.
 std::string render_ledger(const Ledger& ledger, const std::string& boot_id);
 /// malformed otherwise.

@@ -157,16 +157,6 @@ Breaker parse_breaker(const Json& object, std::string& trouble) {
   return breaker;
 }
 
-// Numbers of an earlier boot mean nothing in this one, and its boot clock is another. A wall clock that was set back
-// makes an action one of this moment, never one of the future.
-void take_into_this_boot(LedgerEntry& entry, Instant now) {
-  const Nanoseconds age = std::max(now.wall - entry.at_wall, Nanoseconds(0));
-  entry.at_boottime = now.boottime - age;
-  entry.connection = {};
-  entry.directory_inode = 0;
-  entry.pid_namespace = {};
-}
-
 Failure malformed(const std::string& what) { return fail(ErrorKind::malformed, what); }
 
 // What the checksum is of: the object and its newline.
@@ -182,6 +172,16 @@ Result<std::string_view> check_sum(std::string_view text) {
 }
 
 }  // namespace
+
+// Numbers of an earlier boot mean nothing in this one, and its boot clock is another. A wall clock that was set back
+// makes an action one of this moment, never one of the future.
+void take_into_this_boot(LedgerEntry& entry, Instant now) {
+  const Nanoseconds age = std::max(now.wall - entry.at_wall, Nanoseconds(0));
+  entry.at_boottime = now.boottime - age;
+  entry.connection = {};
+  entry.directory_inode = 0;
+  entry.pid_namespace = {};
+}
 
 std::string render_ledger(const Ledger& ledger, const std::string& boot_id) {
   Json entries = Json::array();

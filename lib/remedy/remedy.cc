@@ -29,13 +29,9 @@ LedgerEntry make_entry(const RemedyOrder& order, Instant now) {
 }
 
 OutcomeRecord make_record(const LedgerEntry& entry, Outcome outcome, std::string detail) {
-  OutcomeRecord record;
-  record.pid_namespace = entry.pid_namespace;
-  record.connection = entry.connection;
+  OutcomeRecord record = record_of(entry);
   record.outcome = outcome;
   record.detail = std::move(detail);
-  record.at = entry.at_wall;
-  record.by_hand = entry.by_hand;
   return record;
 }
 
@@ -141,6 +137,18 @@ Attempt carry_out(const RemedyOrder& order, const RemedyTools& tools, Ledger& le
   return attempt;
 }
 
+OutcomeRecord record_of(const LedgerEntry& entry) {
+  OutcomeRecord record;
+  record.pid_namespace = entry.pid_namespace;
+  record.connection = entry.connection;
+  record.outcome = entry.outcome.value_or(Outcome::interrupted);
+  record.detail = entry.detail;
+  record.recovery = entry.recovery;
+  record.at = entry.at_wall;
+  record.by_hand = entry.by_hand;
+  return record;
+}
+
 std::vector<OutcomeRecord> settle_interrupted(Ledger& ledger, AuditLog& audit, Instant now) {
   std::vector<OutcomeRecord> records;
   for (LedgerEntry& entry : ledger.entries) {
@@ -152,7 +160,7 @@ std::vector<OutcomeRecord> settle_interrupted(Ledger& ledger, AuditLog& audit, I
     entry.outcome = Outcome::interrupted;
     entry.detail = "whoever acted ended between intent and outcome: whether " + connection +
                    " was aborted is not known, and it is not tried again";
-    OutcomeRecord record = make_record(entry, Outcome::interrupted, entry.detail);
+    OutcomeRecord record = record_of(entry);
     if (auto recorded = audit.append(render_interrupted(entry, record, now)); !recorded) {
       record.detail += "; this could not be recorded in the audit log: " + recorded.error().message;
       entry.detail = record.detail;

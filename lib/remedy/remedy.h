@@ -106,6 +106,9 @@ struct Attempt {
 ///   after-hook                      | any error                              | outcome stays; Attempt::after
 Attempt carry_out(const RemedyOrder& order, const RemedyTools& tools, Ledger& ledger, Nanoseconds watch);
 
+/// The entry as it is told; one without outcome as `interrupted`.
+OutcomeRecord record_of(const LedgerEntry& entry);
+
 /// Marks entries without outcome as `interrupted` (a prober died between intent and outcome) and returns their records:
 /// they count as failed, for cooldown and limit, and the write is never repeated. Appends one audit record each, as far
 /// as that is possible (what could not be recorded is told in `detail`). The caller notes them in the breaker and
