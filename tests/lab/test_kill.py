@@ -114,7 +114,7 @@ class Kill(unittest.TestCase):
                     command.kill()
                     command.wait(5)
                 wait_until(lambda: audit(daemon, "interrupted"), 10, daemon.log())
-                self.assertEqual(daemon.metric(INTERRUPTED), 1)
+                wait_until(lambda: daemon.metric(INTERRUPTED) == 1, 10, daemon.log())  # published when the pass is over
                 wait_until(lambda: not running(hook), 5, f"{hooks} to end with the command")
                 self.assertTrue(audit(daemon, "intent")[0]["by_hand"])
                 self.assertTrue(stands(lab.truth))
