@@ -253,7 +253,11 @@ class Evidence(Operator):
     def test_bundle_is_kept_and_can_be_replayed(self):
         with Lab("flush_thread", fstype="defusedlab") as lab, enforcing(self.directory) as daemon:
             wait_until(lambda: aborts(daemon, "released") == 1, 15, daemon.log())
-            bundles = os.listdir(state_of(daemon, "evidence"))
+            # Kept after the outcome, under a name of its own until it is whole.
+            kept = state_of(daemon, "evidence")
+            bundles = wait_until(lambda: os.path.isdir(kept) and [name for name in os.listdir(kept) if name.endswith(".tar.gz")], 20,
+                                 daemon.log())
+            self.assertEqual(bundles, os.listdir(kept))
             self.assertEqual(len(bundles), 1)
             self.assertRegex(bundles[0], rf"-{lab.truth['connection']}\.tar\.gz$")
             tree = os.path.join(self.directory, "tree")
