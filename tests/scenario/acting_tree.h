@@ -3,8 +3,6 @@
 // that counts: nothing of this host is touched.
 #pragma once
 
-#include <stdlib.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "capture_cycle.h"
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -40,23 +39,14 @@ inline void replace(std::string& text, const std::string& from, const std::strin
 class Tree {
  public:
   Tree() {
-    std::string name = "/tmp/defused-race-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-    fs::copy(fs::path(DEFUSED_CAPTURES) / "linux-6.18.44-flush", root_,
+    fs::copy(fs::path(DEFUSED_CAPTURES) / "linux-6.18.44-flush", root(),
              fs::copy_options::recursive | fs::copy_options::copy_symlinks);
   }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  ~Tree() {
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
-  }
 
-  [[nodiscard]] fs::path root() const { return root_; }
-  [[nodiscard]] fs::path proc(const std::string& pid) const { return root_ / "proc" / pid; }
-  [[nodiscard]] fs::path fusectl() const { return root_ / "sys/fs/fuse/connections"; }
-  [[nodiscard]] fs::path state() const { return root_ / "state"; }
+  [[nodiscard]] fs::path root() const { return root_.path(); }
+  [[nodiscard]] fs::path proc(const std::string& pid) const { return root() / "proc" / pid; }
+  [[nodiscard]] fs::path fusectl() const { return root() / "sys/fs/fuse/connections"; }
+  [[nodiscard]] fs::path state() const { return root() / "state"; }
 
   // A live process of the host with one open descriptor.
   void add_process(const std::string& pid, const std::string& link, const std::string& fdinfo) const {
@@ -76,7 +66,7 @@ class Tree {
   }
 
  private:
-  fs::path root_;
+  TemporaryDirectory root_;
 };
 
 /// Does something to the tree when the abort file is opened, and counts the writes.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bundle of evidence says the same again: a whole reading of a capture is recorded, kept, unpacked with tar and read
 // anew, and what is found in it is what was found in the capture.
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -15,31 +12,13 @@
 #include "model/codec.h"
 #include "procfs/proc_root.h"
 #include "remedy/evidence_store.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
 namespace {
 
 namespace fs = std::filesystem;  // for a directory of our own only
-
-class Directory {
- public:
-  Directory() {
-    std::string name = "/tmp/defused-replay-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] fs::path path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 struct Recorders {
   ReadRecorder proc{256U << 20U};
@@ -91,13 +70,13 @@ std::string judge(const fs::path& root, Recorders* recorders) {
 }
 
 // Kept, and unpacked as an operator would.
-fs::path keep_and_unpack(const Directory& directory, const Recorders& recorders) {
+fs::path keep_and_unpack(const TemporaryDirectory& directory, const Recorders& recorders) {
   EvidenceBundle bundle;
   bundle.at_wall = std::chrono::seconds(1'700'000'000);
   bundle.connection = 40;
   bundle.proc = &recorders.proc;
   bundle.fusectl = &recorders.fusectl;
-  const auto name = EvidenceStore((directory.path() / "state").string(), 1, 256U << 20U).keep(bundle);
+  const auto name = EvidenceStore(directory.file("state"), 1, 256U << 20U).keep(bundle);
   REQUIRE(name);
   const fs::path tree = directory.path() / "tree";
   fs::create_directories(tree);
@@ -113,7 +92,7 @@ TEST_CASE("the evidence of each capture is found to say what the capture says") 
                            "linux-6.12.107-healthy", "linux-6.12.107-mmap", "linux-6.18.44-docker",
                            "linux-6.18.44-flush", "linux-6.18.44-healthy", "linux-6.18.44-mmap"}) {
     CAPTURE(name);
-    const Directory directory;
+    const TemporaryDirectory directory;
     Recorders recorders;
     const std::string found = judge(fs::path(DEFUSED_CAPTURES) / name, &recorders);
     CHECK(recorders.proc.left_out() == 0);
@@ -126,7 +105,7 @@ TEST_CASE("the evidence of each capture is found to say what the capture says") 
 }
 
 TEST_CASE("without one of its files the evidence says something else") {
-  const Directory directory;
+  const TemporaryDirectory directory;
   Recorders recorders;
   const std::string found = judge(fs::path(DEFUSED_CAPTURES) / "linux-6.18.44-flush", &recorders);
   const fs::path tree = keep_and_unpack(directory, recorders);
@@ -170,9 +149,9 @@ std::vector<std::string> describe(const Surroundings& around) {
 
 // Processes come and go meanwhile, of this host and of other tests: what is compared are those that are in both.
 TEST_CASE("a reading of this very host can be read again") {
-  const Directory directory;
-  fs::create_directories(directory.path() / "empty");
-  const std::string empty = (directory.path() / "empty").string();
+  const TemporaryDirectory directory;
+  const std::string empty = directory.file("empty");
+  fs::create_directories(empty);
   Recorders recorders;
   ReadLimits limits;
   limits.surroundings_budget = std::chrono::minutes(1);

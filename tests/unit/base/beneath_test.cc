@@ -17,8 +17,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <string>
+
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -30,30 +31,19 @@ namespace fs = std::filesystem;  // for trees of our own only
 class Tree {
  public:
   Tree() {
-    std::string name = "/tmp/defused-beneath-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    base_ = name;
     fs::create_directories(root() / "dir" / "deep");
-    write("../outside", "secret");
+    base_.write("outside", "secret");
     write("file", "content\n");
     write("dir/deep/file", "deep");
     write("empty", "");
     fs::create_symlink("../outside", root() / "escape");
-    fs::create_symlink(base_ / "outside", root() / "absolute");
+    fs::create_symlink(base_.file("outside"), root() / "absolute");
     fs::create_directory_symlink("..", root() / "up");
     fs::create_directory_symlink("dir", root() / "inside");
     fs::create_symlink("pid:[4026531836] \xff", root() / "text");
   }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  ~Tree() {
-    std::error_code ignored;
-    fs::remove_all(base_, ignored);
-  }
-  [[nodiscard]] fs::path root() const { return base_ / "root"; }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(root() / name, std::ios::binary) << text;
-  }
+  [[nodiscard]] fs::path root() const { return base_.path() / "root"; }
+  void write(const std::string& name, const std::string& text) const { base_.write("root/" + name, text); }
   [[nodiscard]] Beneath open(ReadHook hook = {}) const {
     auto opened = Beneath::open_root(root().string(), std::move(hook));
     REQUIRE(opened);
@@ -61,7 +51,7 @@ class Tree {
   }
 
  private:
-  fs::path base_;
+  TemporaryDirectory base_;
 };
 
 template <typename T>

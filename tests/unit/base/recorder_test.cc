@@ -2,15 +2,13 @@
 // What is kept of readings: the last ones, within bounds, under the paths that a hook sees.
 #include "base/recorder.h"
 
-#include <stdlib.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/beneath.h"
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -22,25 +20,17 @@ using Kind = ReadRecorder::Kind;
 class Tree {
  public:
   Tree() {
-    std::string name = "/tmp/defused-recorder-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-    fs::create_directories(root_ / "17" / "task" / "18");
-    std::ofstream(root_ / "17" / "status") << "Name:\tcat\n";
-    std::ofstream(root_ / "17" / "task" / "note") << "x";
-    std::ofstream(root_ / "uptime") << "1 2\n";
-    fs::create_symlink("pid:[17]", root_ / "17" / "ns");
+    fs::create_directories(root_.file("17/task/18"));
+    write("17/status", "Name:\tcat\n");
+    write("17/task/note", "x");
+    write("uptime", "1 2\n");
+    fs::create_symlink("pid:[17]", root_.file("17/ns"));
   }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  ~Tree() {
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
-  }
-  [[nodiscard]] std::string path() const { return root_.string(); }
+  [[nodiscard]] std::string path() const { return root_.path(); }
+  void write(const std::string& name, const std::string& text) const { root_.write(name, text); }
 
  private:
-  fs::path root_;
+  TemporaryDirectory root_;
 };
 
 std::vector<std::string> paths(const ReadRecorder& recorder) {
@@ -151,7 +141,7 @@ TEST_CASE("a beginning is recorded as one, and what need not be is not") {
 
 TEST_CASE("listings come in one order, whatever the file system") {
   const Tree tree;
-  for (const char* name : {"9", "10", "100", "8"}) std::ofstream(fs::path(tree.path()) / "17" / "task" / name) << "";
+  for (const char* name : {"9", "10", "100", "8"}) tree.write(std::string("17/task/") + name, "");
   const auto root = Beneath::open_root(tree.path() + "/17");
   REQUIRE(root);
   bool truncated = false;

@@ -1,33 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/lost_probers.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
-#include <filesystem>
-#include <fstream>
 
 #include "daemon/prober.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
-namespace {
-
-class Directory {
- public:
-  Directory() { REQUIRE(mkdtemp(path.data()) != nullptr); }
-  ~Directory() { std::filesystem::remove_all(path); }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  std::string path = "/tmp/defused-lost-XXXXXX";
-};
-
-}  // namespace
-
 TEST_CASE("what is written is read") {
-  const Directory directory;
-  const std::string path = directory.path + "/lost-probers";
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("lost-probers");
   CHECK(read_lost_probers(path)->empty());
   const std::vector<LostProber> lost = {{{17, 4711}, 12345678901}, {{18, 4720}, 0}};
   REQUIRE(write_lost_probers(path, lost));
@@ -37,17 +20,17 @@ TEST_CASE("what is written is read") {
 }
 
 TEST_CASE("a record of an older version has no inode") {
-  const Directory directory;
-  const std::string path = directory.path + "/lost-probers";
-  std::ofstream(path) << "17 4711\n";
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("lost-probers");
+  directory.write("lost-probers", "17 4711\n");
   CHECK(*read_lost_probers(path) == std::vector<LostProber>{{{17, 4711}, 0}});
 }
 
 TEST_CASE("a record that is none is an error, not a guess") {
-  const Directory directory;
-  const std::string path = directory.path + "/lost-probers";
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("lost-probers");
   for (const char* text : {"x 1\n", "17\n", "17 x\n", "17 1 x\n", "17 1 2 3\n", "\x01\xff"}) {
-    std::ofstream(path) << text;
+    directory.write("lost-probers", text);
     CHECK(read_lost_probers(path).error().kind == ErrorKind::malformed);
   }
 }

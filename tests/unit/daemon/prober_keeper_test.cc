@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,6 +16,7 @@
 #include <filesystem>
 
 #include "daemon/lost_probers.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
@@ -121,7 +121,6 @@ class Keeping {
     keeper.begin_stop();
     keeper.force_stop();
     until([&] { return keeper.stopped(); });
-    std::filesystem::remove_all(directory);
   }
   Keeping(const Keeping&) = delete;
   Keeping& operator=(const Keeping&) = delete;
@@ -159,14 +158,8 @@ class Keeping {
     return status;
   }
 
-  static std::string make_directory() {
-    std::string path = "/tmp/defused-keeper-XXXXXX";
-    REQUIRE(mkdtemp(path.data()) != nullptr);
-    return path;
-  }
-
-  std::string directory = make_directory();
-  std::string record = directory + "/lost-probers";
+  TemporaryDirectory directory;
+  std::string record = directory.file("lost-probers");
   SystemClock clock;
   LogSettings quiet{LogFormat::text, LogLevel::error};
   Logger log{quiet, "test"};
@@ -180,7 +173,7 @@ class Keeping {
                         spawned.push_back(arguments);
                         return fork_child(behaviours_[index]);
                       },
-                      log, record, ActorLock(directory), ProberKeeperEvents{[this](UniqueFd memfd) {
+                      log, record, ActorLock(directory.path()), ProberKeeperEvents{[this](UniqueFd memfd) {
                         ++reports;
                         const auto bytes = read_memfd(memfd.get());
                         reads_hazards = bytes->at(0) != 0;
@@ -286,7 +279,7 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
   CHECK(keeping.status().lost_probers_left == 1);
   CHECK(keeping.spawned.front() ==
         std::vector<std::string>{"internal-prober", "--keep-records", "--lost", std::to_string(sleeper.pid) + ":77"});
-  const std::string record = keeping.directory + "/another";
+  const std::string record = keeping.directory.file("another");
   REQUIRE(write_lost_probers(record, {{{sleeper.pid, 77}, 0}}));
   LostProcesses lost(record, keeping.log);
   lost.forget({sleeper.pid, 78});
@@ -300,7 +293,7 @@ TEST_CASE("a pass may act only with the lock, which is let go of between passes"
   Keeping keeping({Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.bar == Bar::none);
-  ActorLock other(keeping.directory);
+  ActorLock other(keeping.directory.path());
   REQUIRE(keeping.until([&] { return other.take().has_value(); }));
   const int before = keeping.reports;
   REQUIRE(keeping.until([&] { return keeping.reports >= before + 2; }));
@@ -311,7 +304,7 @@ TEST_CASE("a pass may act only with the lock, which is let go of between passes"
 
 TEST_CASE("while a pass runs nobody else gets the lock, and a prober that was killed holds none") {
   Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
-  ActorLock other(keeping.directory);
+  ActorLock other(keeping.directory.path());
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 1; }));
   keeping.turn_for(50ms);
   const auto taken = other.take();
@@ -323,7 +316,7 @@ TEST_CASE("while a pass runs nobody else gets the lock, and a prober that was ki
 
 TEST_CASE("a lock that cannot be opened is a bar") {
   Keeping keeping({Behaviour::good});
-  std::filesystem::create_directory(keeping.directory + "/actor.lock");
+  std::filesystem::create_directory(keeping.directory.file("actor.lock"));
   REQUIRE(keeping.until([&] { return keeping.reports >= 1 && keeping.bar == Bar::no_lock; }));
 }
 

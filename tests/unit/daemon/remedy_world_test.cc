@@ -3,15 +3,15 @@
 // told.
 #include "daemon/remedy_world.h"
 
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <string>
+
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -36,9 +36,6 @@ struct Task {
 class Host {
  public:
   Host() {
-    std::string name = (fs::temp_directory_path() / "defused-rest-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
     put({100, 100, 1, 'S', 1, false, 4000, 3, "[<0>] zap_pid_ns_processes+0x1/0x2\n", "zap_pid_ns_processes"});
     put({101, 101, 2});
     put({102, 102, 3});
@@ -47,25 +44,16 @@ class Host {
     finding.blocked_threads = {blocked(101, 40), blocked(102, 41)};
     connection.id = ConnectionId{40};
     struct stat found {};
-    REQUIRE(stat((root_ / "fusectl/40").c_str(), &found) == 0);
+    REQUIRE(stat(root_.file("fusectl/40").c_str(), &found) == 0);
     connection.directory_inode = found.st_ino;
-  }
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-  ~Host() {
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
   }
 
   void put(const Task& it) const {
     write_task("proc/" + std::to_string(it.pid), it);
     write_task("proc/" + std::to_string(it.pid) + "/task/" + std::to_string(it.tid), it);
   }
-  void remove(const std::string& path) const { fs::remove_all(root_ / path); }
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path, std::ios::binary) << text;
-  }
+  void remove(const std::string& path) const { fs::remove_all(root_.file(path)); }
+  void write(const std::string& path, const std::string& text) const { root_.write(path, text); }
   void set_waiting(const std::string& id, const std::string& text) const { write("fusectl/" + id + "/waiting", text); }
 
   World::NamespaceRest look() {
@@ -75,10 +63,9 @@ class Host {
       if (path == unreadable) return Error{ErrorKind::denied, "no", 0};
       return std::nullopt;
     };
-    const auto proc = ProcRoot::open((root_ / "proc").string(), hook);
+    const auto proc = ProcRoot::open(root_.file("proc"), hook);
     REQUIRE(proc);
-    const auto rest =
-        look_at_rest(*proc, FuseRoot::open_capture((root_ / "fusectl").string(), hook), finding, connection);
+    const auto rest = look_at_rest(*proc, FuseRoot::open_capture(root_.file("fusectl"), hook), finding, connection);
     REQUIRE(rest);
     return *rest;
   }
@@ -121,7 +108,7 @@ class Host {
     write(directory + "/wchan", it.wchan);
   }
 
-  fs::path root_;
+  TemporaryDirectory root_;
 };
 
 std::vector<pid_t> tids_of(const World::NamespaceRest& rest) {

@@ -7,10 +7,10 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
+
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -21,26 +21,9 @@ namespace fs = std::filesystem;  // for trees of our own only
 // A directory of the shape of /sys/fs/fuse/connections, removed at the end.
 class Tree {
  public:
-  Tree() {
-    std::string name = "/tmp/defused-fusectl-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  ~Tree() {
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
-  }
-  [[nodiscard]] fs::path path(const std::string& name = "") const { return root_ / name; }
-  void write(const std::string& name, const std::string& text) const {
-    fs::create_directories((root_ / name).parent_path());
-    std::ofstream(root_ / name, std::ios::binary) << text;
-  }
-  [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream file(root_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
+  [[nodiscard]] fs::path path(const std::string& name = "") const { return root_.path() / name; }
+  void write(const std::string& name, const std::string& text) const { root_.write(name, text); }
+  [[nodiscard]] std::string read(const std::string& name) const { return root_.text(name); }
   void add(const std::string& id, const std::string& waiting) const {
     write(id + "/waiting", waiting);
     write(id + "/max_background", "12\n");
@@ -53,13 +36,13 @@ class Tree {
     return found.st_ino;
   }
   [[nodiscard]] FuseRoot open(ReadHook hook = {}) const {
-    auto opened = FuseRoot::open_capture(root_.string(), std::move(hook));
+    auto opened = FuseRoot::open_capture(root_.path(), std::move(hook));
     REQUIRE(opened);
     return *std::move(opened);
   }
 
  private:
-  fs::path root_;
+  TemporaryDirectory root_;
 };
 
 // An Error for one path, nothing for all others.

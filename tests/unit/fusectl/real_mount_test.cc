@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "fusectl/fuse_root.h"
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -31,33 +32,26 @@ namespace fs = std::filesystem;  // for directories of our own only
 class MountPlace {
  public:
   MountPlace() {
-    std::string name = "/tmp/defused-mounts-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    base_ = name;
-    fs::create_directory(base_ / "fusectl");
+    fs::create_directory(fusectl());
     const bool ready = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                        mount("fusectl", fusectl().c_str(), "fusectl", 0, nullptr) == 0;
     if (!ready) trouble_ = std::strerror(errno);
   }
   MountPlace(const MountPlace&) = delete;
   MountPlace& operator=(const MountPlace&) = delete;
-  ~MountPlace() {
-    umount2(fusectl().c_str(), MNT_DETACH);
-    std::error_code ignored;
-    fs::remove_all(base_, ignored);
-  }
+  ~MountPlace() { umount2(fusectl().c_str(), MNT_DETACH); }
   [[nodiscard]] bool ready() const {
     if (!trouble_.empty()) WARN("not tried, mounting is not possible here: " << trouble_);
     return trouble_.empty();
   }
-  [[nodiscard]] std::string fusectl() const { return (base_ / "fusectl").string(); }
+  [[nodiscard]] std::string fusectl() const { return base_.file("fusectl"); }
   [[nodiscard]] std::string directory(const std::string& name) const {
-    fs::create_directory(base_ / name);
-    return (base_ / name).string();
+    fs::create_directory(base_.file(name));
+    return base_.file(name);
   }
 
  private:
-  fs::path base_;
+  TemporaryDirectory base_;
   std::string trouble_;
 };
 

@@ -4,7 +4,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,25 +17,21 @@
 #include <filesystem>
 #include <fstream>
 
+#include "temporary_directory.h"
+
 using namespace defused;
 using std::chrono::milliseconds;
 
 namespace {
 
-class Tree {
- public:
+struct Tree {
   Tree() {
-    std::string name = "/tmp/defused-bounded-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-    std::ofstream(path + "/good") << "text";
-    REQUIRE(mkfifo((path + "/hangs").c_str(), 0600) == 0);  // opening it for reading waits for a writer for ever
-    REQUIRE(symlink("pid:[17]", (path + "/link").c_str()) == 0);
+    directory.write("good", "text");
+    REQUIRE(mkfifo(directory.file("hangs").c_str(), 0600) == 0);  // opening it to read waits for a writer for ever
+    REQUIRE(symlink("pid:[17]", directory.file("link").c_str()) == 0);
   }
-  ~Tree() { std::filesystem::remove_all(path); }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  std::string path;
+  TemporaryDirectory directory;
+  std::string path = directory.path();
 };
 
 }  // namespace
@@ -127,8 +122,8 @@ TEST_CASE("no more children at once than may be lost") {
   REQUIRE(root);
   std::vector<BoundedRequest> requests;
   for (const char* process : {"17", "18", "19", "20"}) {
-    REQUIRE(mkdir((tree.path + "/" + process).c_str(), 0700) == 0);
-    REQUIRE(mkfifo((tree.path + "/" + process + "/stat").c_str(), 0600) == 0);
+    REQUIRE(mkdir(tree.directory.file(process).c_str(), 0700) == 0);
+    REQUIRE(mkfifo(tree.directory.file(std::string(process) + "/stat").c_str(), 0600) == 0);
     requests.push_back({std::string(process) + "/stat", false});
   }
   const auto most_children = [&](std::size_t at_once) {
@@ -166,10 +161,10 @@ TEST_CASE("of a process that hangs no other file is asked, and the others do not
   const Tree tree;
   std::vector<BoundedRequest> requests;
   for (int process = 0; process < 12; ++process) {
-    const std::string directory = tree.path + "/" + std::to_string(process);
+    const std::string directory = tree.directory.file(std::to_string(process));
     REQUIRE(mkdir(directory.c_str(), 0700) == 0);
     REQUIRE(mkfifo((directory + "/stat").c_str(), 0600) == 0);
-    std::ofstream(directory + "/stack") << "never read";
+    tree.directory.write(std::to_string(process) + "/stack", "never read");
     requests.push_back({std::to_string(process) + "/stat", false});
     requests.push_back({std::to_string(process) + "/stack", false});
   }
@@ -205,7 +200,7 @@ TEST_CASE("the total is a bound for all of them") {
   REQUIRE(root);
   std::vector<BoundedRequest> requests;
   for (int process = 0; process < 50; ++process) {
-    const std::string directory = tree.path + "/" + std::to_string(process);
+    const std::string directory = tree.directory.file(std::to_string(process));
     REQUIRE(mkdir(directory.c_str(), 0700) == 0);
     REQUIRE(mkfifo((directory + "/stat").c_str(), 0600) == 0);
     requests.push_back({std::to_string(process) + "/stat", false});

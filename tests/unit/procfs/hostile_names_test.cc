@@ -2,13 +2,12 @@
 // Every string that a parser hands on is short, valid UTF-8 and without control characters, whatever a container calls
 // itself, its files and its mounts.
 #include <catch2/catch.hpp>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "base/text.h"
 #include "procfs/parse.h"
 #include "procfs/proc_root.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 using namespace std::string_literals;
@@ -65,24 +64,15 @@ Texts texts_of_mounts(const std::string& line) {
 // A /proc that has one small file.
 class OneFile {
  public:
-  OneFile(const std::string& path, const std::string& text) {
-    std::string name = (std::filesystem::temp_directory_path() / "defused-hostile-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-    std::filesystem::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  OneFile(const OneFile&) = delete;
-  OneFile& operator=(const OneFile&) = delete;
-  ~OneFile() { std::filesystem::remove_all(root_); }
+  OneFile(const std::string& path, const std::string& text) { root_.write(path, text); }
   [[nodiscard]] KernelFacts facts() const {
-    const auto proc = ProcRoot::open(root_.string());
+    const auto proc = ProcRoot::open(root_.path());
     REQUIRE(proc);
     return read_kernel_facts(*proc);
   }
 
  private:
-  std::filesystem::path root_;
+  TemporaryDirectory root_;
 };
 
 struct Parser {

@@ -4,10 +4,10 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 #include "procfs/proc_root.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 using namespace std::chrono_literals;
@@ -17,20 +17,10 @@ namespace {
 // A /proc of our own; gone with the test.
 class Tree {
  public:
-  explicit Tree(const std::filesystem::path& below = std::filesystem::temp_directory_path()) {
-    std::string name = (below / "defused-surroundings-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
-  ~Tree() { std::filesystem::remove_all(root_); }
+  Tree() = default;
+  explicit Tree(const std::filesystem::path& below) : root_(below) {}
 
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file = root_ / path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
+  void write(const std::string& path, const std::string& text) const { root_.write(path, text); }
   void add_status(const std::string& base, int pid, int threads) const {
     write(base + "/status", "Name:\tx\nState:\tS (sleeping)\nTgid:\t" + std::to_string(pid) + "\nPid:\t" +
                                 std::to_string(pid) + "\nPPid:\t1\nNStgid:\t" + std::to_string(pid) +
@@ -42,7 +32,7 @@ class Tree {
     const std::string base = std::to_string(pid);
     add_status(base, pid, threads);
     add_mounts(base, sees, first_mount);
-    std::filesystem::create_directories(root_ / base / "fdinfo");
+    std::filesystem::create_directories(root_.path() / base / "fdinfo");
   }
   void add_mounts(const std::string& base, bool sees, int first_mount) const {
     const std::string first = std::to_string(first_mount) + " 1 0:21 / / rw - ext4 /dev/x rw\n";
@@ -56,11 +46,11 @@ class Tree {
           "pos:\t0\nflags:\t0100002\nmnt_id:\t" + std::to_string(mount) + "\nino:\t7\n");
   }
 
-  [[nodiscard]] std::string path(const std::string& below) const { return (root_ / below).string(); }
+  [[nodiscard]] std::string path(const std::string& below) const { return root_.file(below); }
 
   Surroundings read(ReadHook hook = {}, Gaps* gaps = nullptr, const Clock& clock = SystemClock(),
                     const ReadLimits& limits = {}) const {
-    const auto proc = ProcRoot::open(root_.string(), std::move(hook));
+    const auto proc = ProcRoot::open(root_.path(), std::move(hook));
     REQUIRE(proc);
     Snapshot snapshot;
     snapshot.kernel.fdinfo_names_connection = true;
@@ -71,7 +61,7 @@ class Tree {
   }
 
  private:
-  std::filesystem::path root_;
+  TemporaryDirectory root_;
 };
 
 // Fails the first `times` readings of `path`; counts them all.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a pass that looks for changes reads again, and what it does not; many passes over a small tree.
-#include <stdlib.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 #include "procfs/proc_root.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 using namespace std::chrono_literals;
@@ -42,10 +40,7 @@ std::string status_of(const Process& it) {
 class Host {
  public:
   Host() {
-    std::string name = (std::filesystem::temp_directory_path() / "defused-walk-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-    auto proc = ProcRoot::open(root_.string(), [this](std::string_view path) -> std::optional<Error> {
+    auto proc = ProcRoot::open(root_.path(), [this](std::string_view path) -> std::optional<Error> {
       opened_.insert(std::string(path));
       return std::nullopt;
     });
@@ -58,21 +53,18 @@ class Host {
     put({200, 1, 1});
     put({201, 200, 2});
   }
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-  ~Host() { std::filesystem::remove_all(root_); }
 
   void put(const Process& it) const {
     const std::string base = std::to_string(it.pid);
-    write(base + "/status", status_of(it));
-    write(base + "/task/" + base + "/status", status_of(it));
-    write(base + "/task/" + base + "/stack", "[<0>] request_wait_answer+0x1/0x2\n[<0>] fuse_flush+0x1/0x2\n");
-    write(base + "/cgroup", "0::/docker/" + std::string(64, 'a') + "\n");
+    root_.write(base + "/status", status_of(it));
+    root_.write(base + "/task/" + base + "/status", status_of(it));
+    root_.write(base + "/task/" + base + "/stack", "[<0>] request_wait_answer+0x1/0x2\n[<0>] fuse_flush+0x1/0x2\n");
+    root_.write(base + "/cgroup", "0::/docker/" + std::string(64, 'a') + "\n");
   }
-  void remove(int pid) const { std::filesystem::remove_all(root_ / std::to_string(pid)); }
+  void remove(int pid) const { std::filesystem::remove_all(root_.file(std::to_string(pid))); }
   // Another process of that number: another directory, which the old one's inode is kept from.
   void replace(const Process& it) const {
-    std::filesystem::rename(root_ / std::to_string(it.pid), root_ / ("gone" + std::to_string(++replaced_)));
+    std::filesystem::rename(root_.file(std::to_string(it.pid)), root_.file("gone" + std::to_string(++replaced_)));
     put(it);
   }
 
@@ -105,13 +97,7 @@ class Host {
   void advance(Nanoseconds by) { now_ += by; }
 
  private:
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file = root_ / path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
-
-  std::filesystem::path root_;
+  TemporaryDirectory root_;
   std::unique_ptr<ProcRoot> proc_;
   std::set<std::string> opened_;
   WalkOrder order_{WalkDepth::changes, {}, {}, 10h};

@@ -20,6 +20,7 @@
 
 #include "base/text.h"
 #include "base/unique_fd.h"
+#include "temporary_directory.h"
 
 using namespace std::chrono_literals;
 
@@ -34,29 +35,6 @@ constexpr Nanoseconds kLong = 30s;  // never reached
 HookResult run_shell(const std::string& script, const std::string& input = "{}", Nanoseconds limit = kLong) {
   return run_hook({"/bin/sh", "-c", script}, "before", input, limit);
 }
-
-class Directory {
- public:
-  Directory() {
-    std::string name = "/tmp/defused-hook-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string path(const std::string& name) const { return (path_ / name).string(); }
-  [[nodiscard]] std::string text(const std::string& name) const {
-    std::ifstream in(path_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-
- private:
-  fs::path path_;
-};
 
 // The state letter of a process, or 0 where there is none.
 char state_of(const std::string& pid) {
@@ -117,8 +95,8 @@ TEST_CASE("A big record is given in full, while the hook talks") {
   const HookResult result = run_shell("head -c 200000 /dev/zero | tr '\\0' y >&2; wc -c > /dev/null && exit 4", record);
   CHECK(result.exit_code == 4);
   CHECK(result.output == std::string(kMaxHookOutput, 'y'));
-  const Directory directory;
-  CHECK(run_shell("wc -c > " + directory.path("size"), record).agrees());
+  const TemporaryDirectory directory;
+  CHECK(run_shell("wc -c > " + directory.file("size"), record).agrees());
   CHECK(trim(directory.text("size")) == std::to_string(record.size() + 1));
 }
 
@@ -140,17 +118,17 @@ TEST_CASE("A hook that does not want to know it does not hold us up, nor end us"
 }
 
 TEST_CASE("Of much output the beginning is kept, and the rest does not stop the hook") {
-  const Directory directory;
-  const HookResult result = run_shell("head -c 10485760 /dev/zero | tr '\\0' z; touch " + directory.path("through"));
+  const TemporaryDirectory directory;
+  const HookResult result = run_shell("head -c 10485760 /dev/zero | tr '\\0' z; touch " + directory.file("through"));
   CHECK(result.agrees());
   CHECK(result.output == std::string(kMaxHookOutput, 'z'));
-  CHECK(fs::exists(directory.path("through")));
+  CHECK(fs::exists(directory.file("through")));
 }
 
 TEST_CASE("At the limit the whole group is killed") {
-  const Directory directory;
-  const std::string script = "sleep 300 & echo $! > " + directory.path("child") + "; echo $$ > " +
-                             directory.path("leader") + "; echo working; wait";
+  const TemporaryDirectory directory;
+  const std::string script = "sleep 300 & echo $! > " + directory.file("child") + "; echo $$ > " +
+                             directory.file("leader") + "; echo working; wait";
   const Stopwatch watch;
   const HookResult result = run_shell(script, "{}", 500ms);
   CHECK(watch.elapsed() < 5s);
@@ -169,9 +147,9 @@ TEST_CASE("One that ignores every signal is killed all the same, and one that fl
 }
 
 TEST_CASE("What it leaves running is ended with it, and not waited for") {
-  const Directory directory;
+  const TemporaryDirectory directory;
   const Stopwatch watch;
-  const HookResult result = run_shell("echo done; sleep 300 & echo $! > " + directory.path("child"));
+  const HookResult result = run_shell("echo done; sleep 300 & echo $! > " + directory.file("child"));
   CHECK(watch.elapsed() < 10s);
   CHECK(result.agrees());
   CHECK(result.output == "done");
@@ -179,12 +157,12 @@ TEST_CASE("What it leaves running is ended with it, and not waited for") {
 }
 
 TEST_CASE("One that left the group keeps its pipe open, and is not waited for either") {
-  const Directory directory;
+  const TemporaryDirectory directory;
   const Stopwatch watch;
   // The leader ends once the other one is out of the group.
   const HookResult result =
-      run_shell("setsid sh -c 'echo $$ > " + directory.path("new") + "; mv " + directory.path("new") + " " +
-                directory.path("child") + "; exec sleep 300' & while [ ! -e " + directory.path("child") +
+      run_shell("setsid sh -c 'echo $$ > " + directory.file("new") + "; mv " + directory.file("new") + " " +
+                directory.file("child") + "; exec sleep 300' & while [ ! -e " + directory.file("child") +
                 " ]; do sleep 0.01; done; echo done");
   CHECK(watch.elapsed() < 10s);
   CHECK(result.output == "done");
@@ -195,23 +173,23 @@ TEST_CASE("One that left the group keeps its pipe open, and is not waited for ei
 }
 
 TEST_CASE("What cannot be run is told") {
-  const Directory directory;
+  const TemporaryDirectory directory;
   SECTION("it is missing") {
-    const HookResult result = run_hook({directory.path("none")}, "before", "{}", kLong);
-    CHECK(result.trouble == directory.path("none") + " could not be run: No such file or directory (ENOENT)");
+    const HookResult result = run_hook({directory.file("none")}, "before", "{}", kLong);
+    CHECK(result.trouble == directory.file("none") + " could not be run: No such file or directory (ENOENT)");
     CHECK(result.exit_code == -1);
     CHECK_FALSE(result.agrees());
   }
   SECTION("it is not executable") {
-    std::ofstream(directory.path("plain")) << "#!/bin/sh\nexit 0\n";
-    const HookResult result = run_hook({directory.path("plain")}, "before", "{}", kLong);
-    CHECK(result.trouble == directory.path("plain") + " could not be run: Permission denied (EACCES)");
+    directory.write("plain", "#!/bin/sh\nexit 0\n");
+    const HookResult result = run_hook({directory.file("plain")}, "before", "{}", kLong);
+    CHECK(result.trouble == directory.file("plain") + " could not be run: Permission denied (EACCES)");
     CHECK_FALSE(result.agrees());
   }
   SECTION("it is no program") {
-    std::ofstream(directory.path("empty")) << "";
-    REQUIRE(chmod(directory.path("empty").c_str(), 0700) == 0);
-    CHECK_THAT(run_hook({directory.path("empty")}, "before", "{}", kLong).trouble, Catch::EndsWith("(ENOEXEC)"));
+    directory.write("empty", "");
+    REQUIRE(chmod(directory.file("empty").c_str(), 0700) == 0);
+    CHECK_THAT(run_hook({directory.file("empty")}, "before", "{}", kLong).trouble, Catch::EndsWith("(ENOEXEC)"));
   }
 }
 
@@ -279,18 +257,18 @@ TEST_CASE("It leads a group of its own, and its signals are as they are by defau
 }
 
 TEST_CASE("It ends when we do") {
-  const Directory directory;
+  const TemporaryDirectory directory;
   const pid_t prober = fork();
   if (prober == 0) {
     run_hook({"/bin/sh", "-c",
-              "echo $$ > " + directory.path("new") + "; mv " + directory.path("new") + " " + directory.path("hook") +
+              "echo $$ > " + directory.file("new") + "; mv " + directory.file("new") + " " + directory.file("hook") +
                   "; exec sleep 300"},
              "before", "{}", kLong);
     _exit(0);
   }
   REQUIRE(prober > 0);
   const Stopwatch watch;
-  while (!fs::exists(directory.path("hook")) && watch.elapsed() < 10s) poll(nullptr, 0, 5);
+  while (!fs::exists(directory.file("hook")) && watch.elapsed() < 10s) poll(nullptr, 0, 5);
   const std::string hook(trim(directory.text("hook")));
   REQUIRE(kill(prober, SIGKILL) == 0);
   REQUIRE(waitpid(prober, nullptr, 0) == prober);

@@ -4,7 +4,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -18,8 +17,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
-#include <fstream>
-#include <iterator>
 
 namespace defused {
 
@@ -38,27 +35,6 @@ int run_in_child(const std::function<int()>& run) {
 }
 
 }  // namespace
-
-StateDirectory::StateDirectory() {
-  std::string name = "/tmp/defused-state-XXXXXX";
-  REQUIRE(mkdtemp(name.data()) != nullptr);
-  base_ = name;
-}
-
-StateDirectory::~StateDirectory() {
-  std::error_code ignored;
-  fs::remove_all(base_, ignored);
-}
-
-void StateDirectory::write(const std::string& name, const std::string& text) const {
-  fs::create_directories(path());
-  std::ofstream(file(name), std::ios::binary) << text;
-}
-
-std::string StateDirectory::text(const std::string& name) const {
-  std::ifstream in(file(name), std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::vector<std::string> StateDirectory::names() const {
   std::vector<std::string> names;

@@ -10,26 +10,23 @@
 #include <string>
 #include <vector>
 
+#include "temporary_directory.h"
+
 namespace defused {
 
 /// `<temporary directory>/state`, which does not exist yet; all is removed at the end.
 class StateDirectory {
  public:
-  StateDirectory();
-  StateDirectory(const StateDirectory&) = delete;
-  StateDirectory& operator=(const StateDirectory&) = delete;
-  ~StateDirectory();
-
-  [[nodiscard]] std::string base() const { return base_.string(); }
-  [[nodiscard]] std::string path() const { return (base_ / "state").string(); }
-  [[nodiscard]] std::filesystem::path file(const std::string& name) const { return base_ / "state" / name; }
-  void write(const std::string& name, const std::string& text) const;
-  [[nodiscard]] std::string text(const std::string& name) const;
+  [[nodiscard]] std::string base() const { return base_.path(); }
+  [[nodiscard]] std::string path() const { return base_.file("state"); }
+  [[nodiscard]] std::filesystem::path file(const std::string& name) const { return base_.path() / "state" / name; }
+  void write(const std::string& name, const std::string& text) const { base_.write("state/" + name, text); }
+  [[nodiscard]] std::string text(const std::string& name) const { return base_.text("state/" + name); }
   /// Names in it, in their order.
   [[nodiscard]] std::vector<std::string> names() const;
 
  private:
-  std::filesystem::path base_;
+  TemporaryDirectory base_;
 };
 
 mode_t mode_of(const std::filesystem::path& path);

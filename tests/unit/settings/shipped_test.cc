@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files in config/ are those that the table makes. Runs in the top directory of the sources.
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include "model/codec.h"
 #include "settings/settings_file.h"
 #include "settings/settings_table.h"
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -27,29 +27,6 @@ std::string content(const std::string& path) {
   text << file.rdbuf();
   return text.str();
 }
-
-// A directory that is removed with what the test put there.
-class Scratch {
- public:
-  Scratch() { REQUIRE(mkdtemp(path_.data()) != nullptr); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    for (const std::string& file : files_) unlink(file.c_str());
-    rmdir(path_.c_str());
-  }
-  std::string file(const std::string& name) { return files_.emplace_back(path_ + "/" + name); }
-  std::string write(const std::string& name, const std::string& text) {
-    std::string path = file(name);
-    std::ofstream(path, std::ios::binary) << text;
-    return path;
-  }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/defused-settings-XXXXXX";
-  std::vector<std::string> files_;
-};
 
 }  // namespace
 
@@ -192,18 +169,18 @@ TEST_CASE("every default lies within its own range") {
 }
 
 TEST_CASE("a file that cannot be read is one sentence of its own kind") {
-  Scratch scratch;
+  const TemporaryDirectory scratch;
   SECTION("missing") {
-    const auto settings = read_settings(scratch.path() + "/none.json");
+    const auto settings = read_settings(scratch.file("none.json"));
     REQUIRE_FALSE(settings);
     CHECK(settings.error().kind == ErrorKind::gone);
-    CHECK(settings.error().message == scratch.path() + "/none.json: No such file or directory");
+    CHECK(settings.error().message == scratch.file("none.json") + ": No such file or directory");
   }
   SECTION("a directory") {
     const auto settings = read_settings(scratch.path());
     REQUIRE_FALSE(settings);
     CHECK(settings.error().kind == ErrorKind::io);
-    CHECK(settings.error().message == scratch.path() + ": not a regular file");
+    CHECK(settings.error().message == scratch.path().string() + ": not a regular file");
   }
   SECTION("a FIFO does not hold up the start") {
     const std::string fifo = scratch.file("fifo");
@@ -211,15 +188,17 @@ TEST_CASE("a file that cannot be read is one sentence of its own kind") {
     CHECK_FALSE(read_settings(fifo));
   }
   SECTION("too large") {
-    const auto settings = read_settings(scratch.write("large", std::string(3U << 20U, ' ')));
+    scratch.write("large", std::string(3U << 20U, ' '));
+    const auto settings = read_settings(scratch.file("large"));
     REQUIRE_FALSE(settings);
     CHECK(settings.error().kind == ErrorKind::malformed);
-    CHECK(settings.error().message == scratch.path() + "/large: larger than 1048576 bytes");
+    CHECK(settings.error().message == scratch.file("large") + ": larger than 1048576 bytes");
   }
   SECTION("an error in it names the file") {
-    const auto settings = read_settings(scratch.write("bad", R"({"modus": 1})"));
+    scratch.write("bad", R"({"modus": 1})");
+    const auto settings = read_settings(scratch.file("bad"));
     REQUIRE_FALSE(settings);
-    CHECK(settings.error().message == scratch.path() + "/bad: modus: unknown key; did you mean \"mode\"?");
+    CHECK(settings.error().message == scratch.file("bad") + ": modus: unknown key; did you mean \"mode\"?");
   }
 }
 
