@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 
 #include "bpf/iterate.h"
 #include "bpf/task_files.h"
@@ -16,6 +17,17 @@ namespace defused {
 namespace {
 
 using Program = std::unique_ptr<task_files_bpf, Unload<task_files_bpf__destroy>>;
+
+// A table whose leader has ended is gone through once for each stretch of its threads in the order of all TIDs, where
+// others were born between them. That a process has a file is enough.
+void drop_doubles(std::vector<OpenFuseFile>& files) {
+  const auto key = [](const OpenFuseFile& file) {
+    return std::tuple(file.process, file.device, file.connection, file.oldest_request);
+  };
+  std::sort(files.begin(), files.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  files.erase(std::unique(files.begin(), files.end(), [&](const auto& a, const auto& b) { return key(a) == key(b); }),
+              files.end());
+}
 
 class IteratorReader final : public FileReader {
  public:
@@ -37,6 +49,7 @@ class IteratorReader final : public FileReader {
     });
     if (own == files.end()) return fail(ErrorKind::malformed, "bpf: the iterator does not see our own /dev/fuse");
     files.erase(own);
+    drop_doubles(files);
     return files;
   }
 
