@@ -106,6 +106,8 @@ class Actor:
         os.close(abort)
         connection = Connection(number, path, self, index)
         self.stage.note(connection)
+        # A server that is killed before it has answered INIT leaves that waiting.
+        wait_until(lambda: connection.waiting() == 0, 10, f"an answer to INIT of connection {number}")
         return connection
 
     def open(self, path, mode="rw"):
