@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "base/descriptors.h"
 #include "base/text.h"
 #include "daemon/channel.h"
 
@@ -31,6 +32,8 @@ struct Ends {
 [[noreturn]] void run_child(Ends ends, const std::vector<char*>& arguments, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);
+  // The terminal and systemd mean the service: its children end when it says so, with their work done.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -44,6 +47,7 @@ struct Ends {
   }
   // Open without close-on-exec where `nothing` itself got 0 or 1.
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO}) fcntl(fd, F_SETFD, 0);
+  close_on_exec_from(kAbove);
   syscall(SYS_execveat, ends.self, "", arguments.data(), environ, AT_EMPTY_PATH);
   _exit(1);
 }

@@ -30,8 +30,9 @@ struct Child {
 Result<UniqueFd> open_self();
 
 /// Starts `self` as "defused ARGUMENTS..." with a new channel at descriptor 3, nothing at 0 and 1, a pipe to us at 2
-/// and nothing else open: one that cannot be killed must not keep the pipe open that somebody reads us by. It gets
-/// SIGKILL when the thread that started it ends. Errors: io.
+/// and nothing else open, also of what we inherited: one that cannot be killed must not keep the pipe open that
+/// somebody reads us by. It ignores INT, TERM and HUP, which a terminal sends to all of us, and gets SIGKILL when the
+/// thread that started it ends. Errors: io.
 Result<Child> spawn_self(int self, const std::vector<std::string>& arguments);
 
 /// Writes to our standard error what the child has written to its own, at most 64 KiB. Does not wait for the child.

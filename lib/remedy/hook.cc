@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/descriptors.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "remedy/remedy.h"
@@ -94,15 +94,6 @@ struct Ends {
   _exit(127);
 }
 
-void close_from(unsigned first) {
-  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return;
-  // Before Linux 5.9. Numbers are given from below, and few of them: a limit of a billion need not be counted through.
-  constexpr rlim_t kMost = 65'536;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > kMost) limit.rlim_cur = kMost;
-  for (unsigned fd = first; fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
-}
-
 void reset_signals() {
   struct sigaction plain {};
   plain.sa_handler = SIG_DFL;
@@ -129,7 +120,7 @@ void reset_signals() {
       dup2(ends.output, STDERR_FILENO) < 0 || chdir("/") < 0) {
     fail_child(kExecError, errno);
   }
-  close_from(kExecError + 1);
+  close_descriptors_from(kExecError + 1);
   execve(command.arguments.get()[0], command.arguments.get(), command.environment.get());
   fail_child(kExecError, errno);
 }
