@@ -57,6 +57,10 @@ constexpr int last_of() {
     return static_cast<int>(SubjectKind::connection);
   } else if constexpr (std::is_same_v<Enum, LogLevel>) {
     return static_cast<int>(LogLevel::error);
+  } else if constexpr (std::is_same_v<Enum, TlsVersion>) {
+    return static_cast<int>(TlsVersion::tls13);
+  } else if constexpr (std::is_same_v<Enum, ClientAuth>) {
+    return static_cast<int>(ClientAuth::require_verified);
   } else {
     return static_cast<int>(AllWords<Enum>::values.back());
   }
@@ -288,5 +292,11 @@ Result<PassResult> decode_pass(const std::vector<std::uint8_t>& bytes) { return 
 std::vector<std::uint8_t> encode_settings(const Settings& settings) { return json::to_cbor(pack(settings)); }
 
 Result<Settings> decode_settings(const std::vector<std::uint8_t>& bytes) { return decode<Settings>(bytes, "settings"); }
+
+std::vector<std::uint8_t> encode_web_config(const CheckedWebConfig& checked) { return json::to_cbor(pack(checked)); }
+
+Result<CheckedWebConfig> decode_web_config(const std::vector<std::uint8_t>& bytes) {
+  return decode<CheckedWebConfig>(bytes, "a web configuration");
+}
 
 }  // namespace defused

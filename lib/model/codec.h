@@ -13,6 +13,7 @@
 #include "model/history.h"
 #include "model/report.h"
 #include "model/settings.h"
+#include "model/web_config.h"
 
 namespace defused {
 
@@ -55,5 +56,9 @@ Result<PassResult> decode_pass(const std::vector<std::uint8_t>& bytes);
 
 std::vector<std::uint8_t> encode_settings(const Settings& settings);
 Result<Settings> decode_settings(const std::vector<std::uint8_t>& bytes);
+
+/// Holds a private key and password hashes: for the front alone, and never for a log or a report.
+std::vector<std::uint8_t> encode_web_config(const CheckedWebConfig& checked);
+Result<CheckedWebConfig> decode_web_config(const std::vector<std::uint8_t>& bytes);
 
 }  // namespace defused

@@ -11,6 +11,7 @@
 #include "model/report.h"
 #include "model/settings.h"
 #include "model/subject.h"
+#include "model/web_config.h"
 
 namespace defused {
 
@@ -120,11 +121,21 @@ auto members(Is<RemedySettings> auto& it) {
   return std::tie(it.watch, it.before_hook, it.after_hook, it.hook_timeout, it.evidence_bundles, it.evidence_bytes);
 }
 auto members(Is<AuditSettings> auto& it) { return std::tie(it.max_bytes, it.max_files); }
-auto members(Is<WebSettings> auto& it) { return std::tie(it.listen_addresses, it.telemetry_path); }
+auto members(Is<WebSettings> auto& it) { return std::tie(it.listen_addresses, it.telemetry_path, it.config_file); }
+auto members(Is<TextfileSettings> auto& it) { return std::tie(it.directory); }
 auto members(Is<LogSettings> auto& it) { return std::tie(it.format, it.level); }
 auto members(Is<Settings> auto& it) {
   return std::tie(it.interval, it.pass_deadline, it.max_lost_probers, it.detect, it.policy, it.remedy, it.audit, it.web,
-                  it.log, it.expose_source, it.state_directory, it.runtime_directory, it.front_user);
+                  it.textfile, it.log, it.expose_source, it.state_directory, it.runtime_directory, it.front_user);
 }
+
+auto members(Is<TlsSettings> auto& it) {
+  return std::tie(it.cert_file, it.key_file, it.client_ca_file, it.client_auth, it.client_allowed_sans, it.min_version,
+                  it.max_version);
+}
+auto members(Is<WebUser> auto& it) { return std::tie(it.name, it.password_hash); }
+auto members(Is<WebConfig> auto& it) { return std::tie(it.tls, it.users, it.headers); }
+auto members(Is<TlsMaterial> auto& it) { return std::tie(it.certificate, it.key, it.client_ca); }
+auto members(Is<CheckedWebConfig> auto& it) { return std::tie(it.config, it.material); }
 
 }  // namespace defused

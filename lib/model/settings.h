@@ -67,6 +67,12 @@ enum class ExposeSource { redacted, hidden, full };
 struct WebSettings {
   std::vector<std::string> listen_addresses = {"127.0.0.1:10073"};  ///< HOST:PORT, [IPv6]:PORT or :PORT (all addresses)
   std::string telemetry_path = "/metrics";
+  std::string config_file;  ///< TLS, passwords, headers (model/web_config.h); "": plain HTTP, for everybody
+};
+
+/// The file for node_exporter's textfile collector.
+struct TextfileSettings {
+  std::string directory;  ///< "": none is written
 };
 
 enum class LogFormat { text, json };
@@ -86,6 +92,7 @@ struct Settings {
   RemedySettings remedy;
   AuditSettings audit;
   WebSettings web;
+  TextfileSettings textfile;
   LogSettings log;
   ExposeSource expose_source = ExposeSource::redacted;
   std::string state_directory = "/var/lib/defused";

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings/settings_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -16,7 +10,8 @@
 #include <vector>
 
 #include "base/text.h"
-#include "base/unique_fd.h"
+#include "settings/nearest_path.h"
+#include "settings/regular_file.h"
 #include "settings/settings_table.h"
 
 namespace defused {
@@ -26,7 +21,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxShownBytes = 64;  // of a hostile key or value in an error
-constexpr std::size_t kMaxPathBytes = 64;   // longer keys are no typing error of a known one
 
 std::string quote(std::string_view text) { return '"' + sanitize(text, kMaxShownBytes) + '"'; }
 
@@ -119,30 +113,16 @@ bool is_group(std::string_view path) {
   return std::any_of(table.begin(), table.end(), [&](const SettingsKey& key) { return lies_in(key.path, path); });
 }
 
-std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
-
 // The known path, of a key or of an object around keys, that `path` was probably meant to be; else "".
-std::string_view nearest_path(std::string_view path) {
-  if (path.size() > kMaxPathBytes) return {};
-  std::string_view nearest;
-  std::size_t least = std::max<std::size_t>(2, path.size() / 4) + 1;
-  const auto consider = [&](std::string_view candidate) {
-    const std::size_t distance = edit_distance(path, candidate);
-    if (distance >= least) return;
-    least = distance;
-    nearest = candidate;
-  };
+std::string_view nearest_known(std::string_view path) {
+  std::vector<std::string_view> known;
   for (const SettingsKey& key : settings_table()) {
-    consider(key.path);
+    known.push_back(key.path);
     for (std::size_t dot = key.path.find('.'); dot != std::string_view::npos; dot = key.path.find('.', dot + 1)) {
-      consider(key.path.substr(0, dot));
+      known.push_back(key.path.substr(0, dot));
     }
   }
-  if (!nearest.empty()) return nearest;
-  for (const SettingsKey& key : settings_table()) {  // the right name in the wrong object
-    if (last_part(key.path) == last_part(path)) return key.path;
-  }
-  return {};
+  return nearest_path(path, known);
 }
 
 // Takes the events of nlohmann's parser and stores each value as it comes. No tree is built, and only known objects are
@@ -178,7 +158,7 @@ class SettingsReader final : public json::json_sax_t {
       return refuse(shown + ": unknown key; a dot is written as an object within an object");
     }
     if (find_key(path_) == nullptr && !is_group(path_)) {
-      const std::string_view meant = nearest_path(path_);
+      const std::string_view meant = nearest_known(path_);
       return refuse(shown + ": unknown key" + (meant.empty() ? "" : "; did you mean " + quote(meant) + "?"));
     }
     return seen_.insert(path_).second || refuse(shown + ": given twice");
@@ -241,25 +221,6 @@ class SettingsReader final : public json::json_sax_t {
   std::string error_;
 };
 
-Result<std::string> read_text(const std::string& path) {
-  // Not blocking: a FIFO in the place of the file must not hold up the start.
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return fail_errno(errno, path);
-  struct stat status {};
-  if (fstat(fd.get(), &status) != 0) return fail_errno(errno, path);
-  if (!S_ISREG(status.st_mode)) return fail(ErrorKind::io, path + ": not a regular file");
-  std::string text;
-  std::array<char, 16384> buffer{};
-  while (text.size() <= kMaxSettingsBytes) {
-    const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, path);
-    if (got == 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-  return text;
-}
-
 }  // namespace
 
 Result<Settings> parse_settings(std::string_view text, std::string_view where) {
@@ -279,9 +240,17 @@ Result<Settings> parse_settings(std::string_view text, std::string_view where) {
 }
 
 Result<Settings> read_settings(const std::string& path) {
-  const auto text = read_text(path);
+  const auto text = read_regular_file(path, kMaxSettingsBytes);
   if (!text) return Failure(text.error());
   return parse_settings(*text, path);
+}
+
+Result<void> check_text(std::string_view path, const std::string& value) {
+  const SettingsKey* key = find_key(path);
+  const auto* text = key == nullptr ? nullptr : std::get_if<TextKey>(&key->value);
+  if (text != nullptr && text->rule.fits(value)) return {};
+  const std::string expected = text == nullptr ? "no text" : describe_expected(*key);
+  return fail(ErrorKind::malformed, "expected " + expected + ", got " + quote(value));
 }
 
 }  // namespace defused

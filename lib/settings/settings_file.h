@@ -25,6 +25,10 @@ Result<Settings> parse_settings(std::string_view text, std::string_view where);
 /// Reads and parses the regular file at `path`. Kinds: malformed, and those of opening and reading (gone, denied, io).
 Result<Settings> read_settings(const std::string& path);
 
+/// Whether the key at `path`, one that takes a text, takes `value`: for flags that stand for keys. Kinds: malformed,
+/// `expected a path such as "/metrics" .., got "x"`.
+Result<void> check_text(std::string_view path, const std::string& value);
+
 /// The shipped configuration: every key at its default, each with a comment that says what it does and what it takes.
 std::string render_default_settings();
 

@@ -80,6 +80,8 @@ bool is_absolute_path(std::string_view text, std::size_t max_bytes) {
 
 bool is_directory(std::string_view text) { return is_absolute_path(text, kMaxPathBytes); }
 
+bool is_optional_path(std::string_view text) { return text.empty() || is_directory(text); }
+
 bool is_account(std::string_view text) {
   if (!consists_of(text, "_.-", kMaxAccountBytes) || text == "root") return false;
   return (is_alnum(text.front()) && (text.front() < '0' || text.front() > '9')) || text.front() == '_';
@@ -103,6 +105,9 @@ TextRule telemetry_path_rule() {
           &is_telemetry_path};
 }
 TextRule directory_rule() { return {"an absolute path of a directory, without \"..\"", "^/[^/]", &is_directory}; }
+TextRule optional_path_rule() {
+  return {"an absolute path without \"..\", or \"\" for none", "^(/[^/].*)?$", &is_optional_path};
+}
 TextRule account_rule() {
   return {"the name of an account other than root", "^[A-Za-z_][A-Za-z0-9_.-]*$", &is_account};
 }

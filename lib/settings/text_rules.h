@@ -9,6 +9,7 @@ namespace defused {
 TextRule listen_address_rule();
 TextRule telemetry_path_rule();
 TextRule directory_rule();
+TextRule optional_path_rule();  ///< "": none
 TextRule account_rule();
 
 /// Patterns of selectors, and what each is matched against.

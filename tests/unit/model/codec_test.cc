@@ -115,11 +115,29 @@ TEST_CASE("settings with every field set survive the way there and back") {
   CHECK(back->policy.deny.fstypes.empty());
   CHECK(back->policy.max_aborts_window == std::chrono::hours(2));
   CHECK(back->web.listen_addresses == std::vector<std::string>{":1", "[::1]:2"});
+  CHECK(back->web.config_file == "/w");
+  CHECK(back->textfile.directory == "/t");
   CHECK(back->log.format == LogFormat::json);
   CHECK(back->log.level == LogLevel::error);
   CHECK(back->expose_source == ExposeSource::full);
   CHECK(back->front_user == "nobody");
   CHECK(encode_settings(*back) != encode_settings(Settings{}));
+}
+
+TEST_CASE("a web configuration with every field set survives the way there and back") {
+  CheckedWebConfig checked;
+  checked.config.tls =
+      TlsSettings{"/c", "/k", "/ca", ClientAuth::require_verified, {"a", "b"}, TlsVersion::tls10, TlsVersion::tls11};
+  checked.config.users = {{"ann", "$2y$10$hash"}, {"bob", "$2b$11$hash"}};
+  checked.config.headers = {{"X-Frame-Options", "deny"}};
+  checked.material = TlsMaterial{"certificate", std::string("k\0y\xff", 4), "ca"};
+  const auto back = decode_web_config(encode_web_config(checked));
+  REQUIRE(back);
+  CHECK(*back == checked);
+  CHECK(decode_web_config(encode_web_config(CheckedWebConfig{})).value() == CheckedWebConfig{});
+  CHECK_FALSE(decode_web_config(encode_settings(Settings{})));
+  checked.config.tls->client_auth = static_cast<ClientAuth>(5);
+  CHECK_FALSE(decode_web_config(encode_web_config(checked)));
 }
 
 TEST_CASE("what is no payload is malformed, never an exception") {

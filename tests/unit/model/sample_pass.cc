@@ -213,7 +213,8 @@ Settings make_sample_settings() {
   settings.remedy =
       RemedySettings{std::chrono::seconds(9), {"/before", "a"}, {"/after"}, std::chrono::seconds(10), 11, 12};
   settings.audit = AuditSettings{13, 14};
-  settings.web = WebSettings{{":1", "[::1]:2"}, "/m"};
+  settings.web = WebSettings{{":1", "[::1]:2"}, "/m", "/w"};
+  settings.textfile.directory = "/t";
   settings.log = LogSettings{LogFormat::json, LogLevel::error};
   settings.expose_source = ExposeSource::full;
   settings.state_directory = "/s";
