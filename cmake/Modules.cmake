@@ -42,6 +42,17 @@ function(defused_module name)
   target_link_libraries(${target} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE} defused_options)
 endfunction()
 
+# defused_embed_text(TARGET FILE HEADER FUNCTION): compiles a text file into TARGET, as what FUNCTION of HEADER returns. No
+# file is needed when the program runs.
+function(defused_embed_text target file header function)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${function}.cc)
+  add_custom_command(OUTPUT ${output} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${file} -DOUTPUT=${output} -DHEADER=${header} -DFUNCTION=${function}
+            -P ${PROJECT_SOURCE_DIR}/cmake/EmbedText.cmake
+    DEPENDS ${file} ${PROJECT_SOURCE_DIR}/cmake/EmbedText.cmake)
+  target_sources(${target} PRIVATE ${output})
+endfunction()
+
 # defused_test(NAME SOURCES ... DEPENDS ... [LABELS ...]): one Catch2 program, one CTest test. 77 is "skipped".
 function(defused_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LABELS" ${ARGN})

@@ -5,9 +5,13 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import unittest
 
 import jsonschema
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from schema_checks import at, schema_objects, walk  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "config" / "defused.audit.schema.json").read_text())
@@ -16,35 +20,6 @@ SCHEMA = json.loads((ROOT / "config" / "defused.audit.schema.json").read_text())
 def load_samples():
     program = os.path.join(os.environ["DEFUSED_BUILD"], "defused-audit-samples")
     return json.loads(subprocess.run([program], capture_output=True, timeout=60, check=True).stdout)
-
-
-def walk(value, path=()):
-    """Every object in a record, with the keys that lead to it."""
-    if isinstance(value, dict):
-        yield path, value
-        for key, below in value.items():
-            yield from walk(below, path + (key,))
-    elif isinstance(value, list):
-        for i, below in enumerate(value):
-            yield from walk(below, path + (i,))
-
-
-def at(record, path):
-    for key in path:
-        record = record[key]
-    return record
-
-
-def schema_objects(value):
-    """Every part of the schema that describes an object."""
-    if isinstance(value, dict):
-        if "properties" in value:
-            yield value
-        for below in value.values():
-            yield from schema_objects(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from schema_objects(below)
 
 
 class AuditSchema(unittest.TestCase):
