@@ -28,6 +28,7 @@ std::string describe_server(const ConnectionFinding& connection) {
     const Server& first = connection.servers.front();
     text = std::to_string(first.id.pid) + " (" + first.comm + ") " + std::string(to_string(first.state));
     if (first.process_state == 'T') text += ", stopped";
+    if (first.process_state == 't') text += ", stopped by a tracer";
     if (connection.servers.size() > 1) text += " +" + std::to_string(connection.servers.size() - 1);
   }
   if (connection.server_evidence == Evidence::inferred) text += ", inferred";

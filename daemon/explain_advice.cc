@@ -5,6 +5,8 @@
 
 #include "daemon/describe.h"
 #include "daemon/explain_evidence.h"
+#include "model/by_hand.h"
+#include "model/sentences.h"
 
 namespace defused {
 
@@ -16,17 +18,22 @@ std::string in_fusectl(ConnectionId id, const char* file) {
 
 std::string of_pid(pid_t pid, const char* file) { return "/proc/" + std::to_string(pid) + "/" + file; }
 
-// `defused abort` does not ask `mode`, and may be told not to ask the age; every other gate holds it too.
-bool is_for_abort_command(ConnectionId id, const std::vector<Decision>& decisions) {
-  return std::any_of(decisions.begin(), decisions.end(), [&](const Decision& decision) {
-    return decision.connection == id && std::all_of(decision.reasons.begin(), decision.reasons.end(), [](Gate gate) {
-             return gate == Gate::mode || gate == Gate::too_young || gate == Gate::too_few_samples;
-           });
-  });
+// The command where it may go through; the file where a gate is known to hold it that asks for a person's judgement.
+void name_abort(TextPage& page, ConnectionId id, const Report& report) {
+  const HandJudgement judgement = judge_by_hand(report, id);
+  if (judgement.answer == HandAnswer::refuses) return page.command("echo 1 > " + in_fusectl(id, "abort"));
+  if (judgement.answer == HandAnswer::unasked) {
+    page.say("The gates were asked for connection " + number(*judgement.asked_instead) +
+             ", which holds the same PID namespace, and not for this one. This command asks them for this one, and "
+             "refuses where one holds:");
+    page.command("defused abort " + number(id));
+    return page.say("Where it acts, it records what it does.");
+  }
+  page.command("defused abort " + number(id));
+  page.say("It looks again, asks the gates of the daemon, and records what it does.");
 }
 
-void advise_abort(TextPage& page, const ConnectionFinding& connection, const std::string& again,
-                  const std::vector<Decision>& decisions) {
+void advise_abort(TextPage& page, const ConnectionFinding& connection, const std::string& again, const Report& report) {
   const std::string id = number(connection.id);
   if (connection.outside_users.value_or(0) > 0) {
     page.say("Do not abort connection " + id + " yet. Live processes outside would lose their files on it: " +
@@ -57,12 +64,7 @@ void advise_abort(TextPage& page, const ConnectionFinding& connection, const std
            ". That destroys it: every request in it fails, for all its clients; "
            "what they had not yet written is lost; " +
            what + " has to be mounted again by whoever mounted it.");
-  if (is_for_abort_command(connection.id, decisions)) {
-    page.command("defused abort " + id);
-    page.say("It looks again, asks the gates of the daemon, and records what it does.");
-  } else {
-    page.command("echo 1 > " + in_fusectl(connection.id, "abort"));
-  }
+  name_abort(page, connection.id, report);
 }
 
 void show_server_threads(TextPage& page, pid_t pid, const Report& report) {
@@ -102,6 +104,13 @@ void advise_live_server(TextPage& page, const ConnectionFinding& connection, con
       page.command("kill -CONT " + pid);
       continue;
     }
+    if (server.process_state == 't') {
+      page.say(name +
+               " is stopped by a tracer (state t: strace or gdb, say); `kill -CONT` does not help there. Detach the "
+               "tracer, or end it: then the kernel lets go of the process. Which one it is:");
+      page.command("grep TracerPid " + of_pid(server.id.pid, "status"));
+      continue;
+    }
     page.say(name + " runs, but has not answered yet. Where it is, and what it says in its log:");
     show_server_threads(page, server.id.pid, input.pass.report);
     page.command("grep State " + of_pid(server.id.pid, "task/*/status"));
@@ -124,7 +133,7 @@ void advise_connection(TextPage& page, const ConnectionFinding& connection, cons
                        const ExplainInput& input) {
   switch (connection.server_state) {
     case ServerState::none:
-    case ServerState::dying: return advise_abort(page, connection, again, input.pass.report.decisions);
+    case ServerState::dying: return advise_abort(page, connection, again, input.pass.report);
     case ServerState::alive: return advise_live_server(page, connection, input);
     case ServerState::unknown: return advise_unknown_server(page, connection, again);
   }
@@ -264,18 +273,12 @@ void add_connection_advice(TextPage& page, const ConnectionFinding& connection, 
 
 bool add_blindness(TextPage& page, const Report& report) {
   for (const std::string& what : report.blind) {
+    const std::string_view sentence = blind_in_words(what);
     if (what == "fusectl") {
-      page.item("The FUSE control file system is not mounted, so no connection can be read. To mount it:");
+      page.item(std::string(sentence) + " To mount it:");
       page.command("mount -t fusectl fusectl /sys/fs/fuse/connections");
-    } else if (what == "stack") {
-      page.item(
-          "Kernel stacks cannot be read (CAP_SYS_ADMIN is needed): what a thread waits for is told from wchan alone.");
-    } else if (what == "bpf") {
-      page.item(
-          "The kernel itself could not be asked (BPF; it needs Linux 5.17 with BTF, x86-64, CAP_BPF and "
-          "CAP_PERFMON): which connection a thread waits for, and who left by exit_group, is told by /proc alone.");
     } else {
-      page.item("Blind: " + what + ".");
+      page.item(sentence.empty() ? "Blind: " + what + "." : std::string(sentence));
     }
   }
   return !report.blind.empty();

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "daemon/describe.h"
+#include "model/sentences.h"
 
 namespace defused {
 
@@ -169,28 +170,7 @@ std::string stack_in_words(const std::vector<std::string>& stack) {
 }
 
 std::string wait_in_words(const BlockedThread& thread) {
-  switch (thread.wait_class) {
-    case WaitClass::fuse_flush: return "It closes a file on FUSE and waits until the server has answered that (FLUSH).";
-    case WaitClass::fuse_writeback: return "It waits until the server has taken changed pages of a file on FUSE.";
-    case WaitClass::fuse_request: return "It waits for the answer of a FUSE server to a request.";
-    case WaitClass::fuse_lock: return "It waits for a lock, held by somebody who waits for a FUSE server.";
-    case WaitClass::aio: return "It waits until its asynchronous I/O (AIO) in flight is done.";
-    case WaitClass::io_uring: return "It waits until its io_uring requests in flight are done.";
-    case WaitClass::nfs: return "It waits for an NFS server.";
-    case WaitClass::cifs: return "It waits for an SMB (CIFS) server.";
-    case WaitClass::ceph: return "It waits for a Ceph server.";
-    case WaitClass::p9: return "It waits for a 9p server (the host of a virtual machine, say).";
-    case WaitClass::block_io: return "It waits for a block device (a disk).";
-    case WaitClass::unreaped_child: return "It is dead already; its parent has not taken it away (by wait).";
-    case WaitClass::ptrace:
-      return thread.state == 'Z' ? "It is dead already; the debugger that traces it has not taken notice."
-                                 : "It is stopped on its way out for the debugger that traces it.";
-    case WaitClass::coredump: return "It writes its core dump, or waits for the thread that writes it.";
-    case WaitClass::freezer: return "Its control group is frozen: it cannot run, not even to die.";
-    case WaitClass::other: return "No function on its stack belongs to FUSE.";
-    case WaitClass::unknown: return "Its stack does not say what it waits for.";
-  }
-  return "";
+  return std::string(wait_in_words(thread.wait_class, thread.state == 'Z'));
 }
 
 void add_thread_evidence(TextPage& page, const BlockedThread& thread, const ExplainInput& input) {

@@ -7,6 +7,7 @@
 #include "daemon/explain_advice.h"
 #include "daemon/explain_evidence.h"
 #include "daemon/explain_policy.h"
+#include "model/sentences.h"
 
 namespace defused {
 
@@ -22,31 +23,7 @@ std::string name_of(const NamespaceFinding& finding) {
 }
 
 std::string verdict_in_words(Verdict verdict, Evidence evidence) {
-  const std::string word = " Verdict: " + describe_verdict(verdict, evidence) + ".";
-  switch (verdict) {
-    case Verdict::deadlocked:
-      return "It is a deadlock in FUSE: what was told to die waits for an answer that nobody alive can give. It will "
-             "not end by itself, and no signal ends it." +
-             word;
-    case Verdict::waiting_on_live_server:
-      return "It waits for a FUSE server that is alive. That is no deadlock: it ends when the server answers." + word;
-    case Verdict::not_fuse: return "FUSE is not what holds it." + word;
-    case Verdict::undetermined: return "What holds it is not certain." + word;
-  }
-  return "";
-}
-
-std::string state_in_words(const NamespaceFinding& finding) {
-  switch (finding.state) {
-    case DyingState::reaping:
-      return "Its init is dead but for one thing: it waits until every process in it is dead too.";
-    case DyingState::draining:
-      return "Its init waits; of its own children none is left, but a process that was put into it from outside is not "
-             "taken away.";
-    case DyingState::init_blocked:
-      return "Its init itself was told to die and cannot; the other processes in it were not even told.";
-  }
-  return "";
+  return std::string(verdict_in_words(verdict)) + " Verdict: " + describe_verdict(verdict, evidence) + ".";
 }
 
 void add_init_fact(TextPage& page, const NamespaceFinding& finding) {
@@ -197,7 +174,7 @@ void add_namespace(TextPage& page, const NamespaceFinding& finding, const Explai
              render_age(finding.stuck_for));
   page.say(verdict_in_words(finding.verdict, finding.evidence));
   page.heading("What it rests on");
-  page.say(state_in_words(finding));
+  page.say(std::string(state_in_words(finding.state)));
   add_init_fact(page, finding);
   page.say("In it, or below it: " + describe_processes(finding.members, finding.member_count) + ".");
   add_threads(page, finding.blocked_threads,

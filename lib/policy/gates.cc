@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/sentences.h"
 #include "policy/selectors.h"
 
 namespace defused {
@@ -150,58 +151,55 @@ bool has_gap(const Case& it) {
 
 bool record_unwritable(const Case& it) { return it.restraints.record_unwritable; }
 
-constexpr std::array<GateRule, kGateRules> kRules = {{
-    {Gate::mode, "the mode is not enforce; not asked by hand", "acting is off until the operator switches it on",
-     "mode", wrong_mode},
-    {Gate::too_young,
-     "not stuck, or for less than min_stuck (the namespace; the oldest thread on the connection; since its server was "
-     "gone)",
-     "a server that restarts, or a descriptor in flight, gets the time to answer", "remedy.min_stuck", too_young},
-    {Gate::too_few_samples, "fewer than min_samples equal samples of a thread that decides",
-     "an age alone may come from a clock or from `sched`; it has to be seen repeatedly", "remedy.min_samples",
-     too_few_samples},
-    {Gate::progressing, "no thread stands still, or one that decides has run since the last sample",
-     "what moves is dying by itself", "", progressing},
-    {Gate::verdict, "the verdict of the namespace, or of a thread that decides, is not deadlocked",
-     "everything else may still end well, or is not helped by an abort", "", not_deadlocked},
-    {Gate::connection_ambiguous, "no connection singled out, or by an attribution that does not serve acting",
-     "the wrong connection would be destroyed, for all its clients", "", connection_ambiguous},
-    {Gate::server_alive, "a live process holds /dev/fuse of the connection", "a live server may still answer", "",
-     server_alive},
-    {Gate::server_unknown, "the server's state is unknown or without evidence, or the connection was not found",
-     "unknown is not none", "", server_unknown},
-    {Gate::server_inferred, "require_proven, and the evidence is only inferred",
-     "before Linux 6.16 the kernel does not say whose descriptor it is; the operator decides whether that is enough",
-     "remedy.require_proven", server_inferred},
-    {Gate::outside_users, "live processes outside with open files on the connection", "they would lose their files", "",
-     outside_users},
-    {Gate::outside_viewers, "mount namespaces of live processes outside that have it mounted",
-     "they would be left with a dead mount", "", outside_viewers},
-    {Gate::host_mount, "mounted in the mount namespace of the host's PID 1", "it serves the host, not one container",
-     "", host_mount},
-    {Gate::denied, "a deny pattern matches", "shared by design, or excluded by the operator", "remedy.deny", denied},
-    {Gate::not_allowed,
-     "no allow pattern matches, or what there are patterns for is not known; by hand: another connection was asked for",
-     "the operator says what may be touched", "remedy.allow", not_allowed},
-    {Gate::rate_limited, "max_aborts in max_aborts_window, or another namespace is acted on in this pass",
-     "many aborts in a row mean that something else is wrong; one action at a time", "remedy.max_aborts", rate_limited},
-    {Gate::cooldown, "an earlier action on the connection within cooldown",
-     "what an abort did not solve, a second one does not either", "remedy.cooldown", cooldown},
-    {Gate::breaker_open, "the circuit breaker: failed actions in a row, or a ledger that was lost",
-     "where aborts do not help, more of them do harm: a person looks first", "remedy.breaker_failures", breaker_open},
-    {Gate::inhibited, "the inhibit file, or somebody else who may be acting",
-     "the operator said so; one actor at a time", "", inhibited},
-    {Gate::gap, "something the decision rests on was unreadable: threads, users, viewers, an identity",
-     "unreadable is unknown, never none", "", has_gap},
-    {Gate::readers_disagree, "the kernel (BPF) and /proc do not say the same of who holds or uses the connection",
-     "one of them is wrong, and it is not known which", "", readers_disagree},
-    {Gate::record_unwritable, "ledger or audit log cannot be written and fsynced",
-     "what cannot be accounted for is not done", "state_directory", record_unwritable},
-    {Gate::vetoed, "the before-hook said no, or could not be asked, within min_stuck",
-     "what the hook knows, defused does not", "remedy.before_hook", vetoed},
-    {Gate::identity_changed, "the second reading, just before the write, was not the same, within min_stuck",
-     "the situation moves: its age begins anew", "remedy.min_stuck", identity_changed},
+struct Question {
+  Gate gate;
+  bool (*holds)(const Case&);
+};
+
+constexpr std::array<Question, kGateRules> kQuestions = {{
+    {Gate::mode, wrong_mode},
+    {Gate::too_young, too_young},
+    {Gate::too_few_samples, too_few_samples},
+    {Gate::progressing, progressing},
+    {Gate::verdict, not_deadlocked},
+    {Gate::connection_ambiguous, connection_ambiguous},
+    {Gate::server_alive, server_alive},
+    {Gate::server_unknown, server_unknown},
+    {Gate::server_inferred, server_inferred},
+    {Gate::outside_users, outside_users},
+    {Gate::outside_viewers, outside_viewers},
+    {Gate::host_mount, host_mount},
+    {Gate::denied, denied},
+    {Gate::not_allowed, not_allowed},
+    {Gate::rate_limited, rate_limited},
+    {Gate::cooldown, cooldown},
+    {Gate::breaker_open, breaker_open},
+    {Gate::inhibited, inhibited},
+    {Gate::gap, has_gap},
+    {Gate::readers_disagree, readers_disagree},
+    {Gate::record_unwritable, record_unwritable},
+    {Gate::vetoed, vetoed},
+    {Gate::identity_changed, identity_changed},
 }};
+
+// The question of a gate beside its words.
+constexpr std::array<GateRule, kGateRules> kRules = [] {
+  std::array<GateRule, kGateRules> rules{};
+  for (std::size_t i = 0; i < kGateRules; ++i) {
+    const GateWords& words = kGateWords[i];
+    rules[i] = {words.gate, words.looks_at, words.why, words.knob, kQuestions[i].holds};
+  }
+  return rules;
+}();
+
+static_assert(
+    [] {
+      for (std::size_t i = 0; i < kGateRules; ++i) {
+        if (kQuestions[i].gate != kGateWords[i].gate) return false;
+      }
+      return true;
+    }(),
+    "one question for each gate, in the order of the enum");
 
 }  // namespace
 

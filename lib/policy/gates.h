@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of gates: each gate once, what it looks at, why it exists, the configuration key that moves it, and the
-// question itself. A gate that cannot tell holds. Pure.
+// The table of gates: each gate once, what it looks at, why it exists, the configuration key that moves it (the words
+// are those of model/sentences.h), and the question itself. A gate that cannot tell holds. Pure.
 #pragma once
 
 #include <array>
@@ -30,11 +30,11 @@ struct Case {
 };
 
 struct GateRule {
-  Gate gate;
+  Gate gate{};
   std::string_view looks_at;
   std::string_view why;
   std::string_view knob;  ///< configuration key ("remedy.min_stuck") or object of keys ("remedy.deny"); "": none
-  bool (*holds)(const Case&);
+  bool (*holds)(const Case&) = nullptr;
 };
 
 inline constexpr std::size_t kGateRules = AllWords<Gate>::values.size();
