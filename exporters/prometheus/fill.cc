@@ -4,6 +4,7 @@
 #include <version.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "model/codec.h"
@@ -16,6 +17,17 @@ std::string word(auto value) { return std::string(to_string(value)); }
 
 std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
 
+// A label is bounded: a server may hold a namespace by thousands.
+constexpr std::size_t kMaxJoined = 16;
+
+// "40,41", or "40,41,..,+284" where there are 284 more.
+std::string join_ids(const std::vector<ConnectionId>& ids) {
+  std::string text;
+  const std::size_t count = std::min(ids.size(), kMaxJoined);
+  for (std::size_t i = 0; i < count; ++i) text += (i > 0 ? "," : "") + number(ids[i]);
+  return ids.size() > count ? text + ",+" + std::to_string(ids.size() - count) : text;
+}
+
 // Rows of counts by wait class and verdict, in the order of the words.
 using CountByWait = std::map<std::pair<WaitClass, Verdict>, std::uint64_t>;
 
@@ -25,24 +37,46 @@ void add_counts(const CountByWait& counts, Samples& samples) {
   }
 }
 
-// Stuck, stalled or orphaned: the only ones that get series of their own.
-std::vector<const ConnectionFinding*> told_connections(const Scene& scene) {
-  std::set<ConnectionId> holding;
-  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
-    if (finding.stuck) holding.insert(finding.connections.begin(), finding.connections.end());
+// A series for each object that is shown; `value` is nothing where an object has none.
+template <typename Finding, typename Value, typename MakeLabels>
+void add_for_objects(const ToldObjects<Finding>& told, Samples& samples, Value value, MakeLabels labels) {
+  for (const Finding* finding : told.shown) {
+    const std::optional<double> number = value(*finding);
+    if (number) samples.add(*number, labels(*finding));
   }
-  std::vector<const ConnectionFinding*> told;
-  for (const ConnectionFinding& connection : scene.report->findings.connections) {
-    if (connection.stalled_since || connection.orphaned || holding.count(connection.id) > 0)
-      told.push_back(&connection);
+  for (const Finding* finding : told.left_out) {
+    if (value(*finding)) samples.leave_out();
   }
-  return told;
 }
 
+template <typename Finding>
+std::optional<double> always_one(const Finding& /*finding*/) {
+  return 1.0;
+}
+
+Labels namespace_label(const NamespaceFinding& finding) {
+  return {{"pid_namespace", std::to_string(finding.id.inode)}};
+}
+
+Labels connection_label(const ConnectionFinding& connection) { return {{"connection", number(connection.id)}}; }
+
+// One that is not running, or has not told yet, has no series.
 void add_for_processes(const Scene& scene, Samples& samples, double (*value)(const ProcessUsage&)) {
-  samples.add(value(scene.view.supervisor.supervisor), {{"process", "supervisor"}});
-  samples.add(value(scene.view.supervisor.prober), {{"process", "prober"}});
-  samples.add(value(scene.view.front), {{"process", "front"}});
+  const auto add = [&](const char* process, const ProcessUsage& usage) {
+    if (usage.start_time_seconds > 0) samples.add(value(usage), {{"process", process}});
+  };
+  add("supervisor", scene.view.supervisor.supervisor);
+  add("prober", scene.view.supervisor.prober);
+  add("front", scene.view.front);
+}
+
+// A counter for each word, also for what never happened.
+template <typename Word>
+void add_words(const std::map<Word, std::uint64_t>& counts, const char* label, Samples& samples) {
+  for (const Word value : AllWords<Word>::values) {
+    const auto found = counts.find(value);
+    samples.add(found == counts.end() ? 0 : static_cast<double>(found->second), {{label, word(value)}});
+  }
 }
 
 }  // namespace
@@ -60,9 +94,9 @@ void fill_scan_duration(const Scene& scene, Samples& samples) {
 }
 
 void fill_scan_failures(const Scene& scene, Samples& samples) {
-  for (const auto& [stage, count] : scene.memory->counters.scan_failures) {
-    samples.add(static_cast<double>(count), {{"stage", stage}});
-  }
+  std::map<std::string, std::uint64_t> failures = scene.memory->counters.scan_failures;
+  failures.try_emplace("processes", 0);
+  for (const auto& [stage, count] : failures) samples.add(static_cast<double>(count), {{"stage", stage}});
 }
 
 void fill_last_scan(const Scene& scene, Samples& samples) { samples.add(to_seconds(scene.report->scanned_at)); }
@@ -78,12 +112,12 @@ void fill_read_gaps(const Scene& scene, Samples& samples) {
 }
 
 void fill_blind(const Scene& scene, Samples& samples) {
-  std::set<std::string> all = {"bpf", "fusectl", "processes", "stack"};
-  std::set<std::string> blind;
-  if (scene.report != nullptr) blind.insert(scene.report->blind.begin(), scene.report->blind.end());
-  all.insert(blind.begin(), blind.end());
   const bool no_prober = scene.view.supervisor.prober_blind != 0 || scene.report == nullptr;
   samples.add(no_prober ? 1 : 0, {{"what", "prober"}});
+  if (scene.report == nullptr) return;  // nobody has looked for the others: a 0 would say that they can be seen
+  const std::set<std::string> blind(scene.report->blind.begin(), scene.report->blind.end());
+  std::set<std::string> all = {"bpf", "fusectl", "processes", "stack"};
+  all.insert(blind.begin(), blind.end());
   for (const std::string& what : all) samples.add(blind.count(what) > 0 ? 1 : 0, {{"what", what}});
 }
 
@@ -115,26 +149,23 @@ void fill_stuck_exits(const Scene& scene, Samples& samples) {
 }
 
 void fill_stuck_info(const Scene& scene, Samples& samples) {
-  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
-    if (!finding.stuck) continue;
-    std::string connections;
-    for (const ConnectionId id : finding.connections) connections += (connections.empty() ? "" : ",") + number(id);
+  const auto labels = [](const NamespaceFinding& finding) -> Labels {
     const Container container = finding.container.value_or(Container{});
-    samples.add(1, {{"pid_namespace", std::to_string(finding.id.inode)},
-                    {"init_pid", std::to_string(finding.init.pid)},
-                    {"container_id", container.id},
-                    {"runtime", container.runtime},
-                    {"pod_uid", container.pod_uid},
-                    {"wait_class", word(finding.wait_class)},
-                    {"verdict", word(finding.verdict)},
-                    {"connection", connections}});
-  }
+    return {{"pid_namespace", std::to_string(finding.id.inode)},
+            {"init_pid", std::to_string(finding.init.pid)},
+            {"container_id", container.id},
+            {"runtime", container.runtime},
+            {"pod_uid", container.pod_uid},
+            {"wait_class", word(finding.wait_class)},
+            {"verdict", word(finding.verdict)},
+            {"connection", join_ids(finding.connections)}};
+  };
+  add_for_objects(scene.namespaces, samples, always_one<NamespaceFinding>, labels);
 }
 
 void fill_stuck_since(const Scene& scene, Samples& samples) {
-  for (const NamespaceFinding& finding : scene.report->findings.namespaces) {
-    if (finding.stuck) samples.add(to_seconds(finding.since), {{"pid_namespace", std::to_string(finding.id.inode)}});
-  }
+  const auto since = [](const NamespaceFinding& finding) -> std::optional<double> { return to_seconds(finding.since); };
+  add_for_objects(scene.namespaces, samples, since, namespace_label);
 }
 
 void fill_dropped(const Scene& scene, Samples& samples) {
@@ -156,25 +187,28 @@ void fill_waiting(const Scene& scene, Samples& samples) {
 }
 
 void fill_connection_info(const Scene& scene, Samples& samples) {
-  for (const ConnectionFinding* connection : told_connections(scene)) {
-    samples.add(1, {{"connection", number(connection->id)},
-                    {"fstype", connection->fstype},
-                    {"source", expose_source(connection->source, scene.view.settings.expose_source)},
-                    {"server_state", word(connection->server_state)}});
-  }
+  const auto labels = [&](const ConnectionFinding& connection) -> Labels {
+    return {{"connection", number(connection.id)},
+            {"fstype", connection.fstype},
+            {"source", expose_source(connection.source, scene.view.settings.expose_source)},
+            {"server_state", word(connection.server_state)}};
+  };
+  add_for_objects(scene.connections, samples, always_one<ConnectionFinding>, labels);
 }
 
 void fill_connection_waiting(const Scene& scene, Samples& samples) {
-  for (const ConnectionFinding* connection : told_connections(scene)) {
-    samples.add(static_cast<double>(connection->waiting), {{"connection", number(connection->id)}});
-  }
+  const auto waiting = [](const ConnectionFinding& connection) -> std::optional<double> {
+    return static_cast<double>(connection.waiting);
+  };
+  add_for_objects(scene.connections, samples, waiting, connection_label);
 }
 
 void fill_connection_stalled(const Scene& scene, Samples& samples) {
-  for (const ConnectionFinding* connection : told_connections(scene)) {
-    if (!connection->stalled_since) continue;
-    samples.add(to_seconds(*connection->stalled_since), {{"connection", number(connection->id)}});
-  }
+  const auto since = [](const ConnectionFinding& connection) -> std::optional<double> {
+    if (!connection.stalled_since) return std::nullopt;
+    return to_seconds(*connection.stalled_since);
+  };
+  add_for_objects(scene.connections, samples, since, connection_label);
 }
 
 void fill_orphaned(const Scene& scene, Samples& samples) {
@@ -200,16 +234,10 @@ void fill_holds(const Scene& scene, Samples& samples) {
 }
 
 void fill_decisions(const Scene& scene, Samples& samples) {
-  for (const auto& [action, count] : scene.memory->counters.decisions) {
-    samples.add(static_cast<double>(count), {{"action", word(action)}});
-  }
+  add_words(scene.memory->counters.decisions, "action", samples);
 }
 
-void fill_aborts(const Scene& scene, Samples& samples) {
-  for (const auto& [outcome, count] : scene.memory->counters.aborts) {
-    samples.add(static_cast<double>(count), {{"outcome", word(outcome)}});
-  }
-}
+void fill_aborts(const Scene& scene, Samples& samples) { add_words(scene.memory->counters.aborts, "outcome", samples); }
 
 void fill_recovery(const Scene& scene, Samples& samples) {
   samples.add_histogram(scene.memory->counters.recovery_duration);

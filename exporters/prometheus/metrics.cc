@@ -3,64 +3,44 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <map>
+#include <vector>
+
 #include "exporters/prometheus/catalogue.h"
 
 namespace defused {
-
-namespace {
-
-const char* type_name(prometheus::MetricType type) {
-  switch (type) {
-    case prometheus::MetricType::Counter: return "counter";
-    case prometheus::MetricType::Histogram: return "histogram";
-    default: return "gauge";
-  }
-}
-
-}  // namespace
 
 std::string MetricsRenderer::render(const View& view) {
   const Report* report = view.pass ? &view.pass->report : nullptr;
   const Memory* memory = view.pass ? &view.pass->memory : nullptr;
   const bool fresh = report != nullptr && report->scanned_at != counted_;
-  std::vector<prometheus::MetricFamily> families;
+  Scene scene{view, report, memory, dropped_, {}, {}};
+  if (report != nullptr) {
+    scene.namespaces = told_namespaces(*report);
+    scene.connections = told_connections(*report);
+  }
+  std::map<std::string, prometheus::MetricFamily> filled;
   const auto fill = [&](const FamilyRow& row) {
+    if (report == nullptr && row.needs_pass) return;
     Samples samples(row.type);
-    row.fill(Scene{view, report, memory, dropped_}, samples);
-    prometheus::MetricFamily family{row.name, row.help, row.type, samples.take()};
-    if (row.names_objects && family.metric.size() > kMaxObjectSeries) {
-      if (fresh) dropped_[row.name] += family.metric.size() - kMaxObjectSeries;
-      family.metric.resize(kMaxObjectSeries);
-    }
-    if (!family.metric.empty()) families.push_back(std::move(family));
+    row.fill(scene, samples);
+    if (fresh && samples.left_out() > 0) dropped_[row.name] += samples.left_out();
+    filled[row.name] = prometheus::MetricFamily{row.name, row.help, row.type, samples.take()};
   };
   // Families that name objects first: what they drop shows in the same exposition.
   for (const FamilyRow& row : metric_catalogue()) {
-    if (row.names_objects && report != nullptr) fill(row);
+    if (row.names_objects) fill(row);
   }
   for (const FamilyRow& row : metric_catalogue()) {
-    if (!row.names_objects && (report != nullptr || !row.needs_pass)) fill(row);
+    if (!row.names_objects) fill(row);
   }
   if (fresh) counted_ = report->scanned_at;
-  return prometheus::TextSerializer().Serialize(families);
-}
-
-std::string render_metrics_doc() {
-  std::string doc =
-      "# Metrics\n\nGenerated from the table in exporters/prometheus/catalogue.cc; a test keeps the two equal. Served "
-      "at "
-      "`/metrics` as\n`text/plain; version=0.0.4; charset=utf-8`. A family without samples is not shown. Series that "
-      "name "
-      "single objects\nvanish with them, and at most 100 of a family are shown (`defused_series_dropped_total` counts "
-      "the "
-      "rest).\n";
+  std::vector<prometheus::MetricFamily> families;  // in the order of the table
   for (const FamilyRow& row : metric_catalogue()) {
-    doc += "\n## " + std::string(row.name) + "\n\n" + type_name(row.type);
-    doc += row.labels[0] == '\0' ? ", no labels" : ", labels `" + std::string(row.labels) + "`";
-    doc += ". " + std::string(row.help) + "\n\n" + row.meaning + "\n";
-    if (row.query[0] != '\0') doc += "\n    " + std::string(row.query) + "\n";
+    const auto found = filled.find(row.name);
+    if (found != filled.end() && !found->second.metric.empty()) families.push_back(std::move(found->second));
   }
-  return doc;
+  return prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace defused

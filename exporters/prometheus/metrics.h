@@ -12,12 +12,13 @@
 
 namespace defused {
 
-/// Most series of one family that name single objects; what is beyond is counted in defused_series_dropped_total.
+/// Most objects of a kind that get series of their own; what is beyond is counted in defused_series_dropped_total.
 inline constexpr std::size_t kMaxObjectSeries = 100;
 
 class MetricsRenderer {
  public:
-  /// The whole exposition (text/plain; version=0.0.4). Dropped series are counted once for each pass, whoever scrapes.
+  /// The whole exposition (text/plain; version=0.0.4), families in the order of the table. Dropped series are counted
+  /// once for each pass that is shown, whoever scrapes.
   std::string render(const View& view);
 
  private:

@@ -3,11 +3,21 @@
 
 #include <limits>
 
+#include "base/text.h"
+
 namespace defused {
+
+namespace {
+
+// A source can be as long as a mount option; labels of a series are cut no further than the parser did.
+constexpr std::size_t kMaxLabelBytes = 4 * kMaxTextBytes;
+
+}  // namespace
 
 void Samples::add(double value, const Labels& labels) {
   prometheus::ClientMetric metric;
-  for (const auto& [name, text] : labels) metric.label.push_back({name, text});
+  // The parsers have made it harmless; one label that is not would cost the whole target.
+  for (const auto& [name, text] : labels) metric.label.push_back({name, sanitize(text, kMaxLabelBytes)});
   if (type_ == prometheus::MetricType::Counter) {
     metric.counter.value = value;
   } else {

@@ -1,77 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exporters/prometheus/metrics.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
 
 #include "exporters/prometheus/catalogue.h"
+#include "exposition.h"
 
 using namespace defused;
 
 namespace {
-
-NamespaceFinding stuck_namespace(std::uint64_t inode) {
-  NamespaceFinding finding;
-  finding.id = {inode};
-  finding.init = {4711, 99};
-  finding.init_comm = "init";
-  finding.state = DyingState::reaping;
-  finding.wait_class = WaitClass::fuse_flush;
-  finding.verdict = Verdict::deadlocked;
-  finding.evidence = Evidence::proven;
-  finding.since = 1000s;
-  finding.stuck = true;
-  finding.container = Container{"abc\\xff\"<script>", "docker", "uid"};
-  finding.connections = {{40}, {41}};
-  return finding;
-}
-
-View view_of(Report report) {
-  View view;
-  PassResult pass;
-  pass.report = std::move(report);
-  for (const Action action : AllWords<Action>::values) pass.memory.counters.decisions[action] = 0;
-  for (const Outcome outcome : AllWords<Outcome>::values) pass.memory.counters.aborts[outcome] = 0;
-  pass.memory.counters.scans = 7;
-  pass.memory.counters.scan_duration = Histogram{{0.1, 1}, {5, 2, 0}, 0.9};
-  view.pass = std::make_shared<const PassResult>(std::move(pass));
-  return view;
-}
-
-Report stuck_report() {
-  Report report;
-  report.scanned_at = 2000s;
-  report.kernel.release = "6.18.44";
-  report.kernel.max_request_timeout_seconds = 0;
-  report.kernel.default_request_timeout_seconds = 30;
-  report.blind = {"fusectl"};
-  report.findings.namespaces = {stuck_namespace(4026532178)};
-  ConnectionFinding connection;
-  connection.id = {40};
-  connection.fstype = "fuse.s3fs";
-  connection.source = "https://user:secret@bucket/path?token=1";
-  connection.waiting = 3;
-  connection.stalled_since = 1000s;
-  connection.server_state = ServerState::none;
-  ConnectionFinding healthy;
-  healthy.id = {42};
-  healthy.waiting = 1;
-  report.findings.connections = {connection, healthy};
-  Decision decision;
-  decision.reasons = {Gate::mode, Gate::too_young};
-  report.decisions = {decision};
-  return report;
-}
-
-bool has_line(const std::string& text, const std::string& line) {
-  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
-}
 
 std::string read_whole(const std::string& path) {
   std::ifstream file(path);
@@ -80,24 +22,31 @@ std::string read_whole(const std::string& path) {
   return text.str();
 }
 
-// Exit code of promtool check metrics with `text` on its standard input; -1 where it is not installed.
-int check_with_promtool(const std::string& text) {
-  if (access("/usr/bin/promtool", X_OK) != 0) return -1;
-  std::string name = "/tmp/defused-metrics-XXXXXX";
-  const int file = mkstemp(name.data());
-  REQUIRE(write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  lseek(file, 0, SEEK_SET);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(file, STDIN_FILENO);
-    execl("/usr/bin/promtool", "promtool", "check", "metrics", nullptr);
-    _exit(127);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  close(file);
-  unlink(name.c_str());
-  return WEXITSTATUS(status);
+// Everything that has a family is there.
+View full_view() {
+  Report report = stuck_report();
+  report.findings.stuck_exits = {StuckExit{}};
+  report.findings.connections[0].orphaned = true;
+  report.remedy.abort_budget = 3;
+  View view = view_of(std::move(report));
+  PassResult pass = *view.pass;
+  pass.memory.counters.read_gaps = {{{"stack", "denied"}, 5}};
+  pass.memory.counters.recovery_duration = Histogram{{60}, {1, 0}, 59.5};
+  view.pass = std::make_shared<const PassResult>(std::move(pass));
+  view.supervisor.supervisor = {1.5, 4096, 9, 1000};
+  view.supervisor.prober = {2.5, 8192, 8, 1001};
+  view.front = {0.5, 4096, 7, 1002};
+  return view;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& each : words) text += (text.empty() ? "" : ", ") + each;
+  return text;
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
 }  // namespace
@@ -165,6 +114,16 @@ TEST_CASE("holds are counted by gate, of stuck namespaces only") {
   CHECK(text.find("progressing") == std::string::npos);
 }
 
+TEST_CASE("a namespace that is dying but not stuck has no series of its own, nor has its connection") {
+  Report report = stuck_report();
+  report.findings.namespaces[0].stuck = false;
+  report.findings.connections[0].stalled_since.reset();
+  const std::string text = MetricsRenderer().render(view_of(report));
+  CHECK(has_line(text, R"(defused_dying_pid_namespaces{state="reaping"} 1)"));
+  for (const char* absent : {"defused_stuck_pid_namespace", "defused_fuse_connection_", "defused_holds"})
+    CHECK(text.find("\n" + std::string(absent)) == std::string::npos);
+}
+
 TEST_CASE("series of gone objects vanish") {
   MetricsRenderer renderer;
   REQUIRE(renderer.render(view_of(stuck_report())).find("4026532178") != std::string::npos);
@@ -179,30 +138,141 @@ TEST_CASE("before the first pass: blind, and nothing that needs one") {
   MetricsRenderer renderer;
   const std::string text = renderer.render(View{});
   CHECK(has_line(text, R"(defused_blind{what="prober"} 1)"));
+  for (const char* unknown_yet : {"bpf", "fusectl", "processes", "stack"})
+    CHECK(text.find(unknown_yet) == std::string::npos);  // neither 1 nor 0: nobody has looked
   CHECK(text.find("defused_build_info{") != std::string::npos);
   for (const char* name : {"defused_pid_namespaces", "defused_breaker_open", "defused_inhibited", "defused_abort_"})
     CHECK(text.find(name) == std::string::npos);
 }
 
-TEST_CASE("a cap that bites is counted once for each pass, whoever scrapes") {
-  Report report;
-  report.scanned_at = 2000s;
-  for (std::uint64_t i = 0; i < 130; ++i) report.findings.namespaces.push_back(stuck_namespace(5000 + i));
-  MetricsRenderer renderer;
-  const std::string line = R"(defused_series_dropped_total{family="defused_stuck_pid_namespace_info"} )";
-  CHECK(has_line(renderer.render(view_of(report)), line + "30"));
-  CHECK(has_line(renderer.render(view_of(report)), line + "30"));
-  report.scanned_at = 2005s;
-  CHECK(has_line(renderer.render(view_of(report)), line + "60"));
+TEST_CASE("every family of the table is shown, as the table describes it and in its order") {
+  const std::vector<ReadFamily> families = read_exposition(MetricsRenderer().render(full_view()));
+  REQUIRE(families.size() == metric_catalogue().size());
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    const FamilyRow& row = metric_catalogue()[i];
+    CAPTURE(row.name);
+    CHECK(families[i].name == row.name);
+    CHECK(families[i].help == row.help);
+    CHECK(joined(families[i].labels) == row.labels);
+  }
 }
 
-TEST_CASE("promtool finds nothing to complain about") {
-  MetricsRenderer renderer;
-  const int code = check_with_promtool(renderer.render(view_of(stuck_report())));
-  if (code < 0)
-    WARN("promtool is not installed");
-  else
+TEST_CASE("names, types and texts follow the conventions of Prometheus") {
+  for (const FamilyRow& row : metric_catalogue()) {
+    CAPTURE(row.name);
+    const std::string name = row.name;
+    const std::string help = row.help;
+    CHECK(name.rfind("defused_", 0) == 0);
+    CHECK((row.type == prometheus::MetricType::Counter) == ends_with(name, "_total"));
+    CHECK(help.back() == '.');
+    CHECK(help.find_first_of("\\\n|") == std::string::npos);
+    CHECK(std::string(row.meaning).size() > 10);
+    CHECK(std::string(row.query).find(name) != std::string::npos);
+    if (ends_with(name, "_info")) CHECK(ends_with(help, "always 1."));
+    if (name.find("time") != std::string::npos && name.find("timeout") == std::string::npos)
+      CHECK((ends_with(name, "_timestamp_seconds") || ends_with(name, "start_time_seconds")));
+    for (const char* unit : {"milli", "micro", "nano", "minutes", "percent", "kilo"})
+      CHECK(name.find(unit) == std::string::npos);
+  }
+}
+
+TEST_CASE("counters and small sets of labels are there with 0 before anything happens") {
+  View view;
+  view.pass = std::make_shared<const PassResult>();  // not even what the prober puts there
+  std::map<std::string, ReadFamily> shown;
+  for (ReadFamily& family : read_exposition(MetricsRenderer().render(view))) shown[family.name] = std::move(family);
+  const std::map<std::string, std::size_t> sizes = {{"defused_scans_total", 1},
+                                                    {"defused_scan_failures_total", 1},
+                                                    {"defused_probers_lost_total", 1},
+                                                    {"defused_blind", 5},
+                                                    {"defused_dying_pid_namespaces", 3},
+                                                    {"defused_series_dropped_total", 5},
+                                                    {"defused_remediation_mode", 3},
+                                                    {"defused_decisions_total", 2},
+                                                    {"defused_aborts_total", 7},
+                                                    {"defused_breaker_open", 2},
+                                                    {"defused_inhibited", 1},
+                                                    {"defused_recovery_duration_seconds", 3},
+                                                    {"defused_fuse_connections", 1},
+                                                    {"defused_pid_namespaces", 1},
+                                                    {"defused_fuse_waiting_requests", 1},
+                                                    {"defused_scan_duration_seconds", 3}};
+  for (const auto& [name, size] : sizes) {
+    CAPTURE(name);
+    CHECK(shown[name].samples.size() == size);
+  }
+  // As they occur: 17 wait classes, 23 gates, files and processes that nobody has seen yet.
+  for (const char* name : {"defused_stuck_pid_namespaces", "defused_stuck_exits", "defused_holds",
+                           "defused_read_gaps_total", "defused_process_open_fds"})
+    CHECK(shown.count(name) == 0);
+}
+
+TEST_CASE("a histogram counts upwards to its count") {
+  const std::string text = MetricsRenderer().render(full_view());
+  for (const char* line :
+       {R"(defused_scan_duration_seconds_bucket{le="0.1"} 5)", R"(defused_scan_duration_seconds_bucket{le="1"} 7)",
+        R"(defused_scan_duration_seconds_bucket{le="+Inf"} 7)", "defused_scan_duration_seconds_count 7",
+        "defused_scan_duration_seconds_sum 0.9"})
+    CHECK(has_line(text, line));
+}
+
+TEST_CASE("a process that is not running has no series") {
+  View view = full_view();
+  view.supervisor.prober = {};
+  const std::string text = MetricsRenderer().render(view);
+  CHECK(has_line(text, R"(defused_process_cpu_seconds_total{process="front"} 0.5)"));
+  CHECK(text.find(R"(process="prober")") == std::string::npos);
+}
+
+TEST_CASE("promtool finds nothing to complain about, whatever is wrong") {
+  Report many;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    many.findings.namespaces.push_back(stuck_namespace(5000 + i));
+    ConnectionFinding connection;
+    connection.id = {static_cast<std::uint32_t>(100 + i)};
+    connection.stalled_since = 5s;
+    many.findings.connections.push_back(connection);
+  }
+  Report hostile = stuck_report();
+  for (const char* text : {"\xff\xfe\n# HELP x\n\"}\\", "\x1b[31m{}=,\"\r\n", "\xed\xa0\x80\x01"}) {
+    hostile.kernel.release = text;
+    NamespaceFinding& found = hostile.findings.namespaces[0];
+    found.container = Container{text, text, text};
+    hostile.findings.connections[0].fstype = text;
+    hostile.findings.connections[0].source = text;
+    hostile.findings.namespaces.push_back(found);
+    hostile.findings.namespaces.back().id.inode += hostile.findings.namespaces.size();
+  }
+  Report healthy;
+  const std::vector<std::pair<const char*, View>> views = {
+      {"before the first pass", View{}}, {"healthy", view_of(healthy)}, {"stuck", view_of(stuck_report())},
+      {"everything", full_view()},       {"hostile", view_of(hostile)}, {"200 stuck", view_of(many)}};
+  for (const auto& [name, view] : views) {
+    CAPTURE(name);
+    const std::string text = MetricsRenderer().render(view);
+    CHECK_FALSE(read_exposition(text).empty());
+    const auto [code, words] = check_with_promtool(text);
+    CAPTURE(words);
     CHECK(code == 0);
+    CHECK(words.empty());
+  }
+}
+
+TEST_CASE("docs/METRICS.md describes each family once, with an example") {
+  const std::string doc = render_metrics_doc();
+  for (const FamilyRow& row : metric_catalogue()) {
+    CAPTURE(row.name);
+    const std::string heading = "\n## " + std::string(row.name) + "\n";
+    const std::size_t at = doc.find(heading);
+    REQUIRE(at != std::string::npos);
+    CHECK(doc.find(heading, at + 1) == std::string::npos);
+    const std::size_t end = std::min(doc.find("\n## ", at + 1), doc.size());
+    const std::string section = doc.substr(at, end - at);
+    for (const char* part : {row.labels, row.help, row.meaning, row.query})
+      CHECK(section.find(part) != std::string::npos);
+    CHECK(section.find("\n    " + std::string(row.query) + "\n") != std::string::npos);
+    CHECK(doc.find("| [" + std::string(row.name) + "](#") != std::string::npos);
+  }
 }
 
 TEST_CASE("docs/METRICS.md is what the table says") {
