@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -36,13 +37,21 @@ struct SupervisorStatus {
   ProcessUsage prober;
 };
 
-/// All that a page or a scrape is made from. `pass` is null before the first report.
+/// All that a page or a scrape is made from. `pass` is null before the first report. Ages of the pass are counted by
+/// both clocks: its own time is wall-clock time, which somebody may set back, and a successor of a front gets it late.
 struct View {
   std::shared_ptr<const PassResult> pass;
   SupervisorStatus supervisor;
   ProcessUsage front;
   Settings settings;
   Instant now;
+  Nanoseconds arrived{0};  ///< boot time at which `pass` came
+
+  /// How long ago the pass began, by the clock that says more; 0 before the first report.
+  [[nodiscard]] Nanoseconds age_of_pass() const {
+    if (!pass) return Nanoseconds(0);
+    return std::max({now.wall - pass->report.scanned_at, now.boottime - arrived, Nanoseconds(0)});
+  }
 };
 
 }  // namespace defused

@@ -16,9 +16,6 @@ HttpResponse respond(const HttpRequest& request, const View& view, const std::fu
 /// The status page: HTML, no external assets, no script; all text escaped.
 std::string render_status_page(const View& view);
 
-/// `text` for HTML, in elements and in quoted attributes.
-std::string escape_html(std::string_view text);
-
 /// Why the daemon is not ready - the last pass is too old, or no prober runs - or nothing.
 std::string why_not_ready(const View& view);
 
