@@ -20,7 +20,7 @@ namespace defused {
 
 enum class MessageType : std::uint32_t {
   // supervisor -> prober
-  settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP
+  settings,    ///< descriptor: memfd with encode_settings(); first message, and again on HUP; to the front too
   seed,        ///< descriptor: memfd of the last report; a fresh prober starts from its Memory. None: empty
   start_pass,  ///< one pass, now; `bar`, `readers`
   stop,        ///< end after the current step
@@ -30,7 +30,9 @@ enum class MessageType : std::uint32_t {
   phase,        ///< the next step: `phase` and how long it may take, `max_ms`. 0: idle, no deadline
   report,       ///< descriptor: sealed memfd with encode_pass(); `pass`; `usage`
   left_behind,  ///< descriptor: pidfd of a child of it, `process`, that does not die of SIGKILL
-  // supervisor -> front
+  // supervisor -> front: settings begin a service, the last listener puts all that came since into effect
+  textfile,  ///< descriptor: directory of the textfile, or none; a front keeps the first one that it gets
+  web,       ///< descriptor: memfd with encode_web_config()
   listener,  ///< descriptor: a bound, listening socket; `count` listeners in all, sent one by one
   view,      ///< descriptor: the last report (or none before the first); `status`
   // front -> supervisor

@@ -89,8 +89,10 @@ struct Logger::Backend {
 };
 
 Logger::Logger(const LogSettings& settings, std::string_view process)
-    : backend_(std::make_unique<Backend>(settings, process)) {}
+    : process_(process), backend_(std::make_unique<Backend>(settings, process)) {}
 Logger::~Logger() = default;
+
+void Logger::set_settings(const LogSettings& settings) { backend_ = std::make_unique<Backend>(settings, process_); }
 
 void Logger::debug(std::string_view line) { backend_->write(spdlog::level::debug, line); }
 void Logger::info(std::string_view line) { backend_->write(spdlog::level::info, line); }

@@ -32,6 +32,9 @@ class Logger {
   Logger(const Logger&) = delete;
   Logger& operator=(const Logger&) = delete;
 
+  /// From the next line on.
+  void set_settings(const LogSettings& settings);
+
   void debug(std::string_view line);
   void info(std::string_view line);
   void warn(std::string_view line);
@@ -40,6 +43,7 @@ class Logger {
 
  private:
   struct Backend;
+  std::string process_;
   std::unique_ptr<Backend> backend_;
 };
 

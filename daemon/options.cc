@@ -64,6 +64,10 @@ struct CommandLine {
                             "Configuration file (default: /etc/defused/defused.json if it exists)");
     run_command->add_option("--web.listen-address", run.listen_addresses,
                             "HOST:PORT to serve on; may be given again (default 127.0.0.1:10073)");
+    run_command->add_option("--web.telemetry-path", run.telemetry_path,
+                            "Path of the page with the metrics (default /metrics)");
+    run_command->add_option("--web.config.file", run.web_config_file,
+                            "YAML file with TLS, passwords and headers, as Prometheus' exporters take it");
     add_look(*scan_command, scan, every, "Print the report as JSON (schema defused.report/v1)");
     explain_command->add_option("X", explain.subject,
                                 "PID, TID, container id or prefix, PID namespace or connection; also pid:N, "

@@ -13,8 +13,11 @@
 namespace defused {
 
 struct RunOptions {
-  std::optional<std::string> config;          ///< nothing: /etc/defused/defused.json where it exists, else the defaults
-  std::vector<std::string> listen_addresses;  ///< instead of those of the configuration, where given
+  std::optional<std::string> config;  ///< nothing: /etc/defused/defused.json where it exists, else the defaults
+  // Instead of what the configuration says, where given.
+  std::vector<std::string> listen_addresses;
+  std::optional<std::string> telemetry_path;
+  std::optional<std::string> web_config_file;
 };
 
 struct ScanOptions {

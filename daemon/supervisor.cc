@@ -25,15 +25,23 @@ Nanoseconds watchdog_interval() {
   return std::chrono::microseconds(microseconds) / 3;
 }
 
+std::vector<std::string> urls_of(const std::vector<Listener>& listeners, bool tls) {
+  std::vector<std::string> urls;
+  urls.reserve(listeners.size());
+  for (const Listener& listener : listeners) urls.push_back(url_of(listener, tls));
+  return urls;
+}
+
 std::string record_path(const Settings& settings) { return settings.runtime_directory + "/lost-probers"; }
 
 }  // namespace
 
 Supervisor::Supervisor(Settings settings, std::function<Result<Settings>()> reload, std::vector<Listener> listeners,
-                       const Spawn& spawn, UniqueFd signals, Logger& log)
+                       WebService web, const Spawn& spawn, UniqueFd signals, Logger& log)
     : settings_(std::move(settings)),
       reload_(std::move(reload)),
       listeners_(std::move(listeners)),
+      web_(std::move(web)),
       signals_(std::move(signals)),
       log_(log),
       prober_(spawn, log, record_path(settings_), ActorLock(settings_.state_directory),
@@ -45,11 +53,11 @@ Supervisor::Supervisor(Settings settings, std::function<Result<Settings>()> relo
       front_(spawn, log),
       watchdog_interval_(watchdog_interval()) {
   prober_.set_settings(settings_);
-  front_.set_service(settings_, listeners_);
+  front_.set_service(settings_, listeners_, web_);
 }
 
 int Supervisor::run() {
-  for (const Listener& listener : listeners_) log_.info("listening on " + listener.url);
+  tell_listeners({});
   while (!stop_asked_) {
     turn();
     Nanoseconds until = std::min({prober_.next_turn(), front_.next_turn(), next_status_});
@@ -104,7 +112,11 @@ void Supervisor::reload_settings() {
       0, "RELOADING=1\nMONOTONIC_USEC=%lld",
       static_cast<long long>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::microseconds(1)));
   auto fresh = reload_();
-  Result<void> changed = fresh ? change_listeners(fresh->web.listen_addresses) : Result<void>(Failure(fresh.error()));
+  auto web = fresh ? load_web_service(*fresh) : Result<WebService>(Failure(fresh.error()));
+  const std::vector<std::string> known = urls_of(listeners_, web_.tls);
+  // What can fail comes first, binding last: then nothing is changed yet.
+  Result<void> changed =
+      web ? change_listeners(listeners_, fresh->web.listen_addresses) : Result<void>(Failure(web.error()));
   if (!changed) {
     log_.error("the old configuration is kept: " + changed.error().message);
   } else {
@@ -116,35 +128,21 @@ void Supervisor::reload_settings() {
     fresh->state_directory = settings_.state_directory;
     fresh->front_user = settings_.front_user;
     settings_ = *std::move(fresh);
+    log_.set_settings(settings_.log);
     prober_.set_settings(settings_);
-    front_.set_service(settings_, listeners_);
+    web_ = *std::move(web);
+    front_.set_service(settings_, listeners_, web_);
+    tell_listeners(known);
     log_.info("the configuration was read again");
   }
   sd_notify(0, "READY=1");
 }
 
-// New ones are bound before old ones are closed; what stays is not touched.
-Result<void> Supervisor::change_listeners(const std::vector<std::string>& addresses) {
-  const auto& old = settings_.web.listen_addresses;
-  if (addresses == old) return {};
-  std::vector<std::string> added;
-  for (const std::string& address : addresses) {
-    if (std::find(old.begin(), old.end(), address) == old.end()) added.push_back(address);
+void Supervisor::tell_listeners(const std::vector<std::string>& known) {
+  for (const std::string& url : urls_of(listeners_, web_.tls)) {
+    if (std::find(known.begin(), known.end(), url) == known.end()) log_.info("listening on " + url);
   }
-  auto opened = open_listeners(added);
-  if (!opened) return Failure(opened.error());
-  std::vector<Listener> listeners;
-  for (std::size_t i = 0; i < old.size() && i < listeners_.size(); ++i) {
-    if (std::find(addresses.begin(), addresses.end(), old[i]) != addresses.end()) {
-      listeners.push_back(std::move(listeners_[i]));
-    }
-  }
-  for (Listener& listener : *opened) {
-    log_.info("listening on " + listener.url);
-    listeners.push_back(std::move(listener));
-  }
-  listeners_ = std::move(listeners);
-  return {};
+  if (!web_.warning.empty()) log_.warn(web_.warning);
 }
 
 void Supervisor::tell_systemd() {
@@ -179,6 +177,7 @@ int Supervisor::stop() {
     front_.turn(clock_.now().boottime);
   }
   for (const std::string& name : prober_.abandon_all()) log_.error("left behind: " + name);
+  for (const std::string& name : front_.names_of_left()) log_.error("left behind: " + name);
   return kExitOk;
 }
 

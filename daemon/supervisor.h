@@ -14,6 +14,7 @@
 #include "daemon/log.h"
 #include "daemon/prober_keeper.h"
 #include "daemon/process_usage.h"
+#include "daemon/web_service.h"
 #include "model/settings.h"
 
 namespace defused {
@@ -22,7 +23,7 @@ class Supervisor {
  public:
   /// `reload` reads the configuration again, for HUP. `signals` is a signalfd of TERM, INT and HUP.
   Supervisor(Settings settings, std::function<Result<Settings>()> reload, std::vector<Listener> listeners,
-             const Spawn& spawn, UniqueFd signals, Logger& log);
+             WebService web, const Spawn& spawn, UniqueFd signals, Logger& log);
 
   /// Runs until TERM or INT; then ends within 5 s, whatever the children do. The exit code.
   int run();
@@ -32,7 +33,7 @@ class Supervisor {
   void wait_for_events(Nanoseconds until);
   void take_signals();
   void reload_settings();
-  Result<void> change_listeners(const std::vector<std::string>& addresses);
+  void tell_listeners(const std::vector<std::string>& known);
   void show_status();
   void tell_systemd();
   int stop();
@@ -40,6 +41,7 @@ class Supervisor {
   Settings settings_;
   std::function<Result<Settings>()> reload_;
   std::vector<Listener> listeners_;
+  WebService web_;
   UniqueFd signals_;
   Logger& log_;
   SystemClock clock_;

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 
 #include "daemon/commands/commands.h"
 #include "daemon/commands/operator.h"
@@ -14,14 +16,35 @@
 #include "daemon/listeners.h"
 #include "daemon/spawn.h"
 #include "daemon/supervisor.h"
+#include "daemon/web_service.h"
+#include "settings/settings_file.h"
 
 namespace defused {
 
 namespace {
 
+// A shell's user names a file from where he is; "" is none.
+std::string from_here(std::string path) {
+  if (path.empty() || path.front() == '/') return path;
+  while (path.compare(0, 2, "./") == 0) path.erase(0, 2);
+  const std::unique_ptr<char, decltype(&free)> directory(getcwd(nullptr, 0), &free);
+  return directory ? std::string(directory.get()) + "/" + path : path;
+}
+
 Result<Settings> load(const RunOptions& options) {
   auto settings = load_settings(options.config);
-  if (settings && !options.listen_addresses.empty()) settings->web.listen_addresses = options.listen_addresses;
+  if (!settings) return settings;
+  if (!options.listen_addresses.empty()) settings->web.listen_addresses = options.listen_addresses;
+  if (options.telemetry_path) {
+    if (auto fits = check_text("web.telemetry_path", *options.telemetry_path); !fits)
+      return prepend("--web.telemetry-path", fits.error());
+    settings->web.telemetry_path = *options.telemetry_path;
+  }
+  if (options.web_config_file) {
+    const std::string path = from_here(*options.web_config_file);
+    if (auto fits = check_text("web.config_file", path); !fits) return prepend("--web.config.file", fits.error());
+    settings->web.config_file = path;
+  }
   return settings;
 }
 
@@ -50,6 +73,8 @@ int run_command(const RunOptions& options) {
   auto settings = load(options);
   if (!settings) return refuse(kExitUsage, settings.error().message);
   if (geteuid() != 0) return refuse(kExitNotPermitted, "run needs root: it reads what other users' processes wait for");
+  auto web = load_web_service(*settings);
+  if (!web) return refuse(kExitUsage, web.error().message);
   if (auto made = make_directory(settings->runtime_directory, 0755); !made)
     return refuse(kExitFailure, made.error().message);
   if (auto made = make_state_directory(*settings); !made) return refuse(kExitFailure, made.error().message);
@@ -68,7 +93,7 @@ int run_command(const RunOptions& options) {
   Logger log(settings->log, "supervisor");
   const int binary = self->get();
   Supervisor supervisor(
-      *std::move(settings), [options] { return load(options); }, *std::move(listeners),
+      *std::move(settings), [options] { return load(options); }, *std::move(listeners), *std::move(web),
       [binary](const std::vector<std::string>& arguments) { return spawn_self(binary, arguments); },
       *std::move(signals), log);
   return supervisor.run();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each gate, outcome, mode and breaker state stands under the same word in the metrics, the report, the audit log and
-// the text of `explain`. The words that each of the four shows are taken out of its output and compared with the
-// code's own list: one that is missing, misspelt or too many fails.
+// Each gate, outcome, mode and breaker state stands under the same word in the metrics, the report, the audit log, the
+// text of `explain` and on the status page. The words that each of the five shows are taken out of its output and
+// compared with the code's own list: one that is missing, misspelt or too many fails.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 
 #include "daemon/accounting.h"
 #include "daemon/explain_text.h"
+#include "exporters/http/pages.h"
 #include "exporters/prometheus/metrics.h"
 #include "model/codec.h"
 #include "policy/gates.h"
@@ -34,7 +35,7 @@ Words all() {
   return out;
 }
 
-// ---- the four outputs
+// ---- the five outputs
 
 PassResult stuck_pass() {
   PassResult pass;
@@ -69,6 +70,13 @@ PassResult held_by(const std::vector<Gate>& gates) {
   PassResult pass = stuck_pass();
   pass.report.decisions[0].reasons = gates;
   return pass;
+}
+
+std::string page_of(const PassResult& pass) {
+  View view;
+  view.pass = std::make_shared<const PassResult>(pass);
+  view.settings.policy.mode = pass.report.mode;
+  return render_status_page(view);
 }
 
 std::string metrics_of(const PassResult& pass) {
@@ -142,8 +150,12 @@ Mode configured_for(const std::vector<Gate>& gates) {
   return std::find(gates.begin(), gates.end(), Gate::mode) == gates.end() ? Mode::enforce : Mode::observe;
 }
 
+// Those of the list of what holds; not those that the advice beside it repeats.
+Words gates_on(const std::string& page) { return matches(page, "<dt><code>([a-z_]+)</code></dt>"); }
+
 void check_gates(const std::vector<Gate>& gates, const Words& words) {
   const PassResult pass = held_by(gates);
+  CHECK(gates_on(page_of(pass)) == words);
   CHECK(labels(metrics_of(pass), "defused_holds") == words);
   CHECK(under(report_of(pass)["pid_namespaces"], "reasons") == words);
   CHECK(under(decision_record_of(pass), "reasons") == words);
@@ -152,19 +164,19 @@ void check_gates(const std::vector<Gate>& gates, const Words& words) {
 
 }  // namespace
 
-TEST_CASE("each gate is under its word in metrics, report, audit log and explain") {
+TEST_CASE("each gate is under its word in metrics, report, audit log, explain and page") {
   for (const Gate gate : AllWords<Gate>::values) {
     CAPTURE(to_string(gate));
     check_gates({gate}, one(gate));
   }
 }
 
-TEST_CASE("all gates together are the code's own list, in all four") {
+TEST_CASE("all gates together are the code's own list, in all five") {
   check_gates({AllWords<Gate>::values.begin(), AllWords<Gate>::values.end()}, all<Gate>());
   check_gates({}, {});
 }
 
-TEST_CASE("each outcome is under its word in metrics, report, audit log and explain") {
+TEST_CASE("each outcome is under its word in metrics, report, audit log, explain and page") {
   const std::string family = "defused_aborts_total";
   CHECK(labels(metrics_of(stuck_pass()), family) == all<Outcome>());
   for (const Outcome outcome : AllWords<Outcome>::values) {
@@ -184,10 +196,11 @@ TEST_CASE("each outcome is under its word in metrics, report, audit log and expl
                                                              : render_outcome(entry, record, Instant{});
     CHECK(under(Json::parse(line), "outcome") == one(outcome));
     CHECK(outcomes_in(explanation_of(pass, Mode::enforce)) == one(outcome));
+    CHECK(matches(page_of(pass), "data-label=\"outcome\"><code>([a-z_]+)</code>") == one(outcome));
   }
 }
 
-TEST_CASE("each state of the circuit breaker is under its word in all four") {
+TEST_CASE("each state of the circuit breaker is under its word in all five") {
   Words causes = all<BreakerCause>();
   causes.erase("none");
   for (const BreakerCause cause : AllWords<BreakerCause>::values) {
@@ -210,6 +223,8 @@ TEST_CASE("each state of the circuit breaker is under its word in all four") {
     const std::string text = explanation_of(pass, Mode::enforce);
     CHECK(matches(text, "[Cc]ircuit breaker (?:is )?(open|closed)") == state);
     CHECK(matches(text, "Circuit breaker open \\(([a-z_]+)\\)") == cause_if_open);
+    CHECK(matches(page_of(pass), "Circuit breaker OPEN \\(([a-z_]+)\\)") == cause_if_open);
+    CHECK(matches(page_of(pass), "<dt>circuit breaker</dt>\\s*<dd>(open|closed)") == state);
   }
 }
 
@@ -218,6 +233,7 @@ TEST_CASE("a pause is to be seen in all four, with its reason") {
   CHECK(metrics_of(pass).find("\ndefused_inhibited 0\n") != std::string::npos);
   CHECK(report_of(pass)["remedy"]["inhibited"].is_null());
   CHECK(explanation_of(pass, Mode::enforce).find("(inhibited)") == std::string::npos);
+  CHECK(page_of(pass).find("PAUSED") == std::string::npos);
   pass.report.remedy.inhibited = true;
   pass.report.remedy.inhibited_reason = "kernel upgrade";
   CHECK(metrics_of(pass).find("\ndefused_inhibited 1\n") != std::string::npos);
@@ -226,9 +242,10 @@ TEST_CASE("a pause is to be seen in all four, with its reason") {
   CHECK(under(record, "record") == Words{"inhibit"});
   CHECK(under(record, "reason") == Words{"kernel upgrade"});
   CHECK(explanation_of(pass, Mode::enforce).find("Paused (inhibited): kernel upgrade ") != std::string::npos);
+  CHECK(page_of(pass).find("PAUSED (inhibited)</strong>: <bdi>kernel upgrade</bdi>") != std::string::npos);
 }
 
-TEST_CASE("the budget is the same number in all four") {
+TEST_CASE("the budget is the same number in all five") {
   PassResult pass = stuck_pass();
   for (const std::uint32_t left : {0U, 2U}) {
     pass.report.remedy.abort_budget = left;
@@ -238,10 +255,11 @@ TEST_CASE("the budget is the same number in all four") {
     pass.report.decisions[0].abort_budget = left;
     CHECK(decision_record_of(pass)["evidence"]["decision"]["abort_budget_remaining"] == left);
     CHECK(matches(explanation_of(pass, Mode::enforce), "\\(`abort_budget_remaining`\\): ([0-9]+)\\.") == number);
+    CHECK(matches(page_of(pass), "<dt>aborts left in the window</dt>\\s*<dd>([0-9]+)") == number);
   }
 }
 
-TEST_CASE("each mode is under its word in all four") {
+TEST_CASE("each mode is under its word in all five") {
   for (const Mode mode : AllWords<Mode>::values) {
     CAPTURE(to_string(mode));
     PassResult pass = stuck_pass();
@@ -251,5 +269,6 @@ TEST_CASE("each mode is under its word in all four") {
     CHECK(under(report_of(pass), "mode") == one(mode));
     CHECK(under(decision_record_of(pass), "mode") == one(mode));
     CHECK(matches(explanation_of(pass, mode), "configured mode is `([a-z_]+)`") == one(mode));
+    CHECK(matches(page_of(pass), "<dt>mode</dt>\\s*<dd>([a-z_]+)") == one(mode));
   }
 }
