@@ -3,7 +3,10 @@
 """`./dev bench`: runs defused-bench with 10,000 processes in 200 PID namespaces (arguments go to it).
 
 `./dev bench stuck [SECONDS [COUNT..]]`: the CPU time of `defused run` at its defaults, as a share of one CPU, while COUNT (1,
-then 100) namespaces stay stuck for SECONDS (600), beside 10,000 processes with 40 descriptors each."""
+then 100) namespaces stay stuck for SECONDS (600), beside 10,000 processes with 40 descriptors each.
+
+`./dev bench web [SECONDS]`: see web.py."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 from daemon import BUILD, Daemon, read_text  # noqa: E402
 from stage import Stage  # noqa: E402
+from web import bench_web  # noqa: E402
 
 NAMESPACES, MEMBERS, DESCRIPTORS = 200, 50, 40
 PROCESSES = ("supervisor", "prober", "front")
@@ -60,18 +64,25 @@ def measure(count, seconds):
                   f"), PSS {proportional_set_size(daemon):.1f} MiB", flush=True)
 
 
-def bench_stuck(seconds=600, counts=(1, 100)):
+@contextlib.contextmanager
+def crowd():
+    """10,000 processes of 40 descriptors, beside what is measured."""
     words = [os.path.join(BUILD, "defused-crowd"), str(NAMESPACES), str(MEMBERS), str(DESCRIPTORS)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            if crowd.stdout.readline() != b"ready\n":
+            if process.stdout.readline() != b"ready\n":
                 sys.exit("bench: no crowd")
             print(f"{NAMESPACES * MEMBERS} processes of {DESCRIPTORS} descriptors in {NAMESPACES} PID namespaces", flush=True)
-            for count in counts:
-                measure(count, seconds)
+            yield
         finally:
-            crowd.stdin.close()
-            crowd.wait(60)
+            process.stdin.close()
+            process.wait(60)
+
+
+def bench_stuck(seconds=600, counts=(1, 100)):
+    with crowd():
+        for count in counts:
+            measure(count, seconds)
 
 
 if __name__ == "__main__":
@@ -81,4 +92,8 @@ if __name__ == "__main__":
         numbers = [int(word) for word in sys.argv[2:]]
         bench_stuck(*numbers[:1], **({"counts": numbers[1:]} if numbers[1:] else {}))
         sys.exit(0)
+    if sys.argv[1:2] == ["web"]:
+        with crowd():
+            MET = bench_web(*[int(word) for word in sys.argv[2:3]])
+        sys.exit(0 if MET else 1)
     sys.exit(subprocess.run([os.path.join(BUILD, "defused-bench"), *sys.argv[1:]], timeout=600, check=False).returncode)

@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from daemon import DEFUSED, SLOW, Daemon  # noqa: E402
+from web_files import make_certificate  # noqa: E402
 
 NOBODY = 65534
 
@@ -33,6 +34,12 @@ class CommandLine(unittest.TestCase):
         (["scan", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
         (["run", "--config", "/nonexistent/defused.json"], 2, "", "/nonexistent/defused.json"),
         (["run", "extra"], 2, "", "extra"),
+        (["run", "--help"], 0, "--web.config.file", ""),
+        (["run", "--help"], 0, "--web.telemetry-path", ""),
+        (["run", "--web.telemetry-path", "/"], 2, "", "--web.telemetry-path: expected a path such as"),
+        (["run", "--web.telemetry-path", "/api/x"], 2, "", "--web.telemetry-path: expected a path such as"),
+        (["run", "--web.config.file", "/nonexistent/web.yml"], 2, "", "/nonexistent/web.yml: No such file"),
+        (["run", "--web.config.file", "../web.yml"], 2, "", "--web.config.file: expected an absolute path"),
         (["explain", "--help"], 0, "connection:N", ""),
         (["connections", "--help"], 0, "--json", ""),
         (["explain", "pid:x"], 2, "", "a number is expected"),
@@ -72,6 +79,24 @@ class CommandLine(unittest.TestCase):
                 done = call(*arguments, user=NOBODY)
                 self.assertEqual(done.returncode, 3)
                 self.assertIn("root", done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def test_inherited_descriptors_are_in_nobodys_way(self):
+        """As a shell or a careless service manager leaves them open: the front has numbers that are its own."""
+        with Daemon(wrapper=["sh", "-c", 'exec "$@" 4</dev/null 9</dev/null', "sh"]) as daemon:
+            self.assertEqual(daemon.get("/metrics")[0], 200)
+            self.assertNotIn("replaced", daemon.log())
+
+    def test_a_front_says_why_it_does_not_start(self):
+        for descriptors, sentence in (
+                ("3</dev/null", "waiting for the settings: receiving a message: Socket operation on non-socket"),
+                ("3</dev/null 4</dev/null", "descriptor 4, which is the textfile's, is open"),
+                ("", "reserving a descriptor for the textfile: Bad file descriptor")):
+            with self.subTest(descriptors=descriptors):
+                done = subprocess.run(["sh", "-c", f'exec "$0" internal-front {descriptors}', DEFUSED], capture_output=True,
+                                      text=True, timeout=20 * SLOW, check=False, stdin=subprocess.DEVNULL)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("front: it does not start: " + sentence, done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_scan_json(self):
@@ -144,6 +169,63 @@ class Configuration(unittest.TestCase):
                     self.assertIn(path, done.stderr)
                     self.assertIn(sentence, done.stderr)
                     self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    # web configuration, a part of the one sentence; c and d are certificates with their keys
+    WEB_TABLE = [
+        ("tls_server_config: [", "web.yml:"),
+        ("tls_server_confg: {}", 'web.yml:1: tls_server_confg: unknown key; did you mean "tls_server_config"'),
+        ("\n\ntls_server_config: {cert_file: c.pem}", "web.yml:3: tls_server_config: cert_file without key_file"),
+        ("tls_server_config: {cert_file: c.pem, key_file: none}", "key_file: {}/none: No such file"),
+        ("tls_server_config: {cert_file: c.pem, key_file: .}", "not a regular file"),
+        ("tls_server_config: {cert_file: c.pem, key_file: large}", "key_file: {}/large: larger than 1048576 bytes"),
+        ("tls_server_config: {cert_file: c.pem, key_file: d.key}", "{}/d.key: the key does not belong to the certificate"),
+        ("tls_server_config: {cert_file: web.yml, key_file: c.key}", "{}/web.yml: "),
+        ("tls_server_config: {cert_file: c.pem, key_file: web.yml}", "{}/web.yml: "),
+        ("tls_server_config: {cert_file: c.pem, key_file: c.key, client_ca_file: web.yml, "
+         "client_auth_type: RequireAndVerifyClientCert}", "{}/web.yml: "),
+        ("tls_server_config: {cert_file: c.pem, key_file: c.key, cipher_suites: [a]}", "cipher_suites: not taken"),
+        ("tls_server_config: {cert_file: c.pem, key_file: c.key, min_version: TLS13, max_version: TLS12}", "min_version"),
+        ("http_server_config: {headers: {Server: mine}}", "http_server_config.headers.Server: unknown key"),
+        ("basic_auth_users: {ann: open-sesame}", "basic_auth_users.ann: expected a bcrypt hash"),
+    ]
+
+    def test_web_configuration(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for name in ("c", "d"):
+                make_certificate(directory, name)
+            with open(os.path.join(directory, "large"), "wb") as file:
+                file.truncate((1 << 20) + 1)
+            path = os.path.join(directory, "web.yml")
+            arguments = ["run", "--config", self.write_config(directory, {}), "--web.config.file", path]
+            for text, sentence in self.WEB_TABLE:
+                with self.subTest(text=text):
+                    with open(path, "w", encoding="utf-8") as file:
+                        file.write(text)
+                    self.check_refused(call(*arguments), path, sentence.replace("{}", directory))
+                    self.assertEqual(os.listdir(directory).count("state"), 0)  # nothing was begun
+            os.unlink(path)
+            os.mkfifo(path)
+            self.check_refused(call(*arguments), path, "not a regular file")
+
+    def test_directory_of_the_textfile(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for place, sentence in ((directory + "/none", "No such file or directory"), ("/etc/passwd", "Not a directory")):
+                config = self.write_config(directory, {"textfile": {"directory": place}})
+                self.check_refused(call("run", "--config", config), "textfile.directory: " + place, sentence)
+
+    def check_refused(self, done, *parts):
+        self.assertEqual(done.returncode, 2, done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
+        self.assertNotIn("open-sesame", done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    @staticmethod
+    def write_config(directory, settings):
+        path = os.path.join(directory, "defused.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"state_directory": directory + "/state", "runtime_directory": directory + "/run", **settings}, file)
+        return path
 
     def test_port_in_use(self):
         with socket.socket() as taken, tempfile.TemporaryDirectory() as directory:

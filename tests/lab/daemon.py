@@ -3,6 +3,7 @@
 
 Every wait has a deadline. A daemon that a test leaves behind is killed by PID, with its children, when the context ends.
 """
+import base64
 import json
 import os
 import re
@@ -13,6 +14,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+
+from report_schema import check_report
 
 REPO = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 BUILD = os.environ.get("DEFUSED_BUILD", os.path.join(REPO, "build"))
@@ -36,7 +39,7 @@ def wait_until(predicate, seconds, what):
 def scan(*arguments, timeout=20):
     """`defused scan --json ...` as (exit code, report, stderr)."""
     done = subprocess.run([DEFUSED, "scan", "--json", *arguments], capture_output=True, timeout=timeout * SLOW, check=False)
-    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr.decode()
+    return done.returncode, check_report(done.stdout) if done.stdout else None, done.stderr.decode()
 
 
 def mount_fusectl():
@@ -79,8 +82,11 @@ def parse_metrics(text):
 class Daemon:
     """`defused run` on a free port of 127.0.0.1, with state below a temporary directory."""
 
-    def __init__(self, wrapper=(), directory=None, expect_ready=True, **settings):
+    def __init__(self, wrapper=(), directory=None, expect_ready=True, arguments=(), tls=None, login=None, **settings):
+        """`arguments` of `defused run`; `tls`: an ssl.SSLContext and `login`: "name:password" for get()."""
         self.expect_ready = expect_ready
+        self.tls = tls
+        self.login = login
         self.owns_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="defused-test-")
         self.config = os.path.join(self.directory, "defused.json")
@@ -95,7 +101,7 @@ class Daemon:
         self.log_path = os.path.join(self.directory, f"log.{time.monotonic_ns()}")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [*wrapper, DEFUSED, "run", "--config", self.config], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                [*wrapper, DEFUSED, "run", "--config", self.config, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.address = None
 
     def write_config(self, settings):
@@ -129,17 +135,26 @@ class Daemon:
     def _find_address(self):
         if self.process.poll() is not None:
             raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.log()}")
-        found = re.search(r"listening on (http://[^\s\"/]+)/?", self.log())
-        return found and found.group(1)
+        return next(iter(self.addresses()), None)
+
+    def addresses(self):
+        """Every URL that the log says is listened on, oldest first."""
+        return re.findall(r"listening on (https?://[^\s\"/]+)/?", self.log())
 
     def log(self):
         return read_text(self.log_path)
 
     def get(self, path, timeout=5):
-        """(status, text, headers) of a GET; (0, "", {}) where nobody answers."""
+        """(status, text, headers) of a GET; (0, "", {}) where nobody answers. A report has to fit its schema."""
+        request = urllib.request.Request(self.address + path)
+        if self.login:
+            request.add_header("Authorization", "Basic " + base64.b64encode(self.login.encode()).decode())
         try:
-            with urllib.request.urlopen(self.address + path, timeout=timeout) as answer:
-                return answer.status, answer.read().decode(), dict(answer.headers)
+            with urllib.request.urlopen(request, timeout=timeout, context=self.tls) as answer:
+                text = answer.read().decode()
+            if path == "/api/v1/report":
+                check_report(text)
+            return answer.status, text, dict(answer.headers)
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(), dict(error.headers)
         except (urllib.error.URLError, ConnectionError, TimeoutError, OSError):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`defused run` against real deadlocks: what it exports, what it touches, what it frees, what survives."""
 import errno
+import itertools
 import json
 import os
 import re
@@ -147,18 +148,25 @@ class Log(unittest.TestCase):
 
 class Processes(unittest.TestCase):
     def test_front_has_nothing(self):
-        with Daemon() as daemon:
+        with tempfile.TemporaryDirectory() as textfile, Daemon(textfile={"directory": textfile}) as daemon:
             front = daemon.child("defused-front")
-            status = read_text(f"/proc/{front}/status")
-            for pattern in (r"^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Gid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Groups:\t\s*$",
+            threads = os.listdir(f"/proc/{front}/task")
+            self.assertEqual(len(threads), 3)  # the loop, passwords, the textfile
+            for thread, pattern in itertools.product(threads, (r"^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Gid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", r"^Groups:\t\s*$",
                             r"^CapPrm:\t0+$", r"^CapEff:\t0+$", r"^CapBnd:\t0+$", r"^CapInh:\t0+$", r"^CapAmb:\t0+$",
-                            r"^NoNewPrivs:\t1$", r"^Seccomp:\t2$"):
-                self.assertRegex(status, re.compile(pattern, re.M))
+                            r"^NoNewPrivs:\t1$", r"^Seccomp:\t2$")):
+                self.assertRegex(read_text(f"/proc/{front}/task/{thread}/status"), re.compile(pattern, re.M))
+            self.assertEqual(os.stat(f"/proc/{front}/environ").st_uid, 0)  # not dumpable: nobody but root looks at its keys
 
     def test_front_cannot_open_anything(self):
         """The lab makes the front itself call openat; each call is refused."""
+        for textfile in ("", "/tmp"):
+            with self.subTest(textfile=textfile):
+                self.check_cannot_open(textfile)
+
+    def check_cannot_open(self, textfile):
         mount_fusectl()
-        with Lab("healthy") as lab, Daemon() as daemon:
+        with Lab("healthy") as lab, Daemon(textfile={"directory": textfile}) as daemon:
             front = daemon.child("defused-front")
             prober = daemon.child("defused-prober")
             for path in ("/etc/shadow", f"/sys/fs/fuse/connections/{lab.truth['connection']}/waiting",
