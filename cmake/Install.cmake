@@ -11,10 +11,13 @@ string(REPLACE "/usr/share/doc/defused" "${CMAKE_INSTALL_FULL_DOCDIR}" unit "${u
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused.service CONTENT "${unit}" @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/generated/defused.service DESTINATION lib/systemd/system)
 
-install(FILES README.md CHANGELOG.md docs/ARCHITECTURE.md docs/AUDIT.md docs/DETECTION.md docs/METRICS.md docs/OPERATING.md
-        DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# As in the repository, so that the links between them hold: README.md above docs/.
+install(FILES README.md CHANGELOG.md CONTRIBUTING.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
-install(FILES config/defused.schema.json config/defused.audit.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES config/defused.schema.json config/defused.audit.schema.json config/defused.report.schema.json
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+install(DIRECTORY config/prometheus DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(CODE "
   set(target \"\$ENV{DESTDIR}${DEFUSED_CONFIG_DIR}/defused.json\")
   if(EXISTS \"\${target}\")
