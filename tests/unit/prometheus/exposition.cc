@@ -47,9 +47,9 @@ class Reader {
 
  private:
   void read_sample(const std::string& line) {
-    static const std::regex form(R"(([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\["\\n])*",?)+\})? ([-+.e0-9]+|\+Inf))");
+    static const std::regex kForm(R"(([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\["\\n])*",?)+\})? ([-+.e0-9]+|\+Inf))");
     std::smatch match;
-    REQUIRE(std::regex_match(line, match, form));
+    REQUIRE(std::regex_match(line, match, kForm));
     ReadFamily& family = families_.back();
     const std::string name = match[1];
     REQUIRE(name.rfind(family.name, 0) == 0);
