@@ -59,7 +59,11 @@ function(defused_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} catch_main defused_options)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT 120)
+  set(timeout 120)
+  if(DEFUSED_SANITIZE)
+    set(timeout 400)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT ${timeout})
 endfunction()
 
 # defused_python_test(NAME DIRECTORY MODULE [LABELS ...] [TIMEOUT seconds]): unittest modules run by tests/run.py. They run
