@@ -22,12 +22,6 @@ std::string after_colon(const std::string& text) { return text.empty() ? "" : ":
 
 }  // namespace
 
-std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
-
-std::string count_of(std::size_t count, const char* one, const char* many) {
-  return std::to_string(count) + " " + (count == 1 ? one : many);
-}
-
 std::string capitalized(std::string text) {
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
   return text;

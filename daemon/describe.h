@@ -8,14 +8,10 @@
 #include <vector>
 
 #include "model/report.h"
+#include "model/sentences.h"
 #include "model/settings.h"
 
 namespace defused {
-
-std::string number(ConnectionId id);
-
-/// "1 request", "2 requests".
-std::string count_of(std::size_t count, const char* one, const char* many);
 
 /// "Circuit breaker .." of "circuit breaker ..".
 std::string capitalized(std::string text);

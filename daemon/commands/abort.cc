@@ -16,6 +16,7 @@
 #include "daemon/describe.h"
 #include "daemon/exit_codes.h"
 #include "daemon/one_shot.h"
+#include "model/find_connection.h"
 
 namespace defused {
 
@@ -28,12 +29,6 @@ Result<ConnectionId> parse_connection(const std::string& text) {
   if (value && *value > 0 && *value <= 0xFFFFFFFFU) return ConnectionId{static_cast<std::uint32_t>(*value)};
   return fail(ErrorKind::malformed,
               "abort " + sanitize(text) + ": expected the number of a connection, as `defused connections` shows it");
-}
-
-const ConnectionFinding* find_connection(const Report& report, ConnectionId id) {
-  const auto& all = report.findings.connections;
-  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& it) { return it.id == id; });
-  return found == all.end() ? nullptr : &*found;
 }
 
 std::vector<Decision> decisions_for(const Report& report, ConnectionId id) {

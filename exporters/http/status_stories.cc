@@ -5,6 +5,7 @@
 
 #include "exporters/http/status_story.h"
 #include "exporters/http/status_words.h"
+#include "model/find_connection.h"
 
 namespace defused::page {
 
@@ -44,7 +45,7 @@ const BlockedThread* thread_to_tell(const NamespaceFinding& finding, const Decis
 
 void sort_worst_first(std::vector<Story>& stories) {
   std::stable_sort(stories.begin(), stories.end(), [](const Story& a, const Story& b) {
-    return std::pair(rank_of(a.verdict), a.since) < std::pair(rank_of(b.verdict), b.since);
+    return std::pair(-severity(a.verdict), a.since) < std::pair(-severity(b.verdict), b.since);
   });
 }
 

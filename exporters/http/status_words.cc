@@ -47,12 +47,6 @@ void add_since(Html& html, Nanoseconds wall, Nanoseconds age) {
   html.leaf("span", "(" + age_in_words(age) + ")", {{"class", "age"}});
 }
 
-std::string count_of(std::size_t count, std::string_view one, std::string_view many) {
-  return std::to_string(count) + " " + std::string(count == 1 ? one : many);
-}
-
-std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
-
 std::string cut(std::string_view text, std::size_t columns) {
   std::size_t used = 0;
   std::size_t fits = 0;  // bytes that leave room for the dots
@@ -109,22 +103,6 @@ void add_word(Html& html, std::string_view word) { html.leaf("code", word); }
 void add_command(Html& html, std::string_view command) {
   const Html::Element line = html.open("p", {{"class", "type"}});
   html.leaf("code", command);
-}
-
-const ConnectionFinding* find_connection(const Report& report, ConnectionId id) {
-  const auto& all = report.findings.connections;
-  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& connection) { return connection.id == id; });
-  return found == all.end() ? nullptr : &*found;
-}
-
-int rank_of(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::deadlocked: return 0;
-    case Verdict::undetermined: return 1;
-    case Verdict::waiting_on_live_server: return 2;
-    case Verdict::not_fuse: return 3;
-  }
-  return 1;
 }
 
 }  // namespace defused::page

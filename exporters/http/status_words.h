@@ -8,6 +8,7 @@
 
 #include "exporters/exporter.h"
 #include "exporters/http/html.h"
+#include "model/sentences.h"
 
 namespace defused::page {
 
@@ -19,11 +20,6 @@ void add_time(Html& html, Nanoseconds wall);
 
 /// The same with "(3 min 12 s)" behind it: how long ago that was when the pass began.
 void add_since(Html& html, Nanoseconds wall, Nanoseconds age);
-
-/// "1 request", "2 requests".
-std::string count_of(std::size_t count, std::string_view one, std::string_view many);
-
-std::string number(ConnectionId id);
 
 /// The first `columns` columns of `text`, with ".." where something was cut. Characters from U+1100 on take two.
 std::string cut(std::string_view text, std::size_t columns);
@@ -48,10 +44,5 @@ void add_word(Html& html, std::string_view word);
 
 /// A command to type, that one tap selects.
 void add_command(Html& html, std::string_view command);
-
-const ConnectionFinding* find_connection(const Report& report, ConnectionId id);
-
-/// Worst first: 0 for `deadlocked`.
-int rank_of(Verdict verdict);
 
 }  // namespace defused::page

@@ -8,14 +8,13 @@
 #include <set>
 
 #include "model/codec.h"
+#include "model/sentences.h"
 
 namespace defused {
 
 namespace {
 
 std::string word(auto value) { return std::string(to_string(value)); }
-
-std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
 
 // A label is bounded: a server may hold a namespace by thousands.
 constexpr std::size_t kMaxJoined = 16;

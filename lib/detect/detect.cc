@@ -17,20 +17,10 @@ namespace {
 // Two samples with the same context switches make a thread blocked; before that it may only be on its way.
 constexpr std::uint32_t kSamplesToBeBlocked = 2;
 
-int rank(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::deadlocked: return 3;
-    case Verdict::undetermined: return 2;
-    case Verdict::waiting_on_live_server: return 1;
-    case Verdict::not_fuse: return 0;
-  }
-  return 0;
-}
-
 // The worst verdict, then the oldest. A worker of io_uring waits in the name of its process, which is told first; who
 // waits behind another one is told after it.
 bool decides_before(const BlockedThread& a, const BlockedThread& b) {
-  if (a.verdict != b.verdict) return rank(a.verdict) > rank(b.verdict);
+  if (a.verdict != b.verdict) return severity(a.verdict) > severity(b.verdict);
   const bool a_behind = a.wait_class == WaitClass::fuse_lock;
   if (a_behind != (b.wait_class == WaitClass::fuse_lock)) return !a_behind;
   if (is_io_worker(a.stack) != is_io_worker(b.stack)) return is_io_worker(b.stack);
@@ -251,7 +241,7 @@ class Detector {
       NamespaceFinding& outer = findings[static_cast<std::size_t>(dying[i].outer)];
       outer.waits_for.push_back(inner.id);
       const bool has_own = !outer.blocked_threads.empty();
-      const bool told = outer.waits_for.size() > 1 && rank(outer.verdict) >= rank(inner.verdict);
+      const bool told = outer.waits_for.size() > 1 && severity(outer.verdict) >= severity(inner.verdict);
       if (has_own || told) continue;
       outer.wait_class = inner.wait_class;
       outer.verdict = inner.verdict;

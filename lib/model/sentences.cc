@@ -3,6 +3,12 @@
 
 namespace defused {
 
+std::string number(ConnectionId id) { return std::to_string(id.kernel_dev); }
+
+std::string count_of(std::size_t count, std::string_view one, std::string_view many) {
+  return std::to_string(count) + " " + std::string(count == 1 ? one : many);
+}
+
 std::string_view verdict_in_words(Verdict verdict) {
   switch (verdict) {
     case Verdict::deadlocked:

@@ -4,11 +4,19 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
+#include "model/ids.h"
 #include "model/words.h"
 
 namespace defused {
+
+/// The number of a connection, as its directory in fusectl is called.
+std::string number(ConnectionId id);
+
+/// "1 request", "2 requests".
+std::string count_of(std::size_t count, std::string_view one, std::string_view many);
 
 /// What a verdict means for the one who is paged.
 std::string_view verdict_in_words(Verdict verdict);

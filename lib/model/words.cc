@@ -189,6 +189,16 @@ bool may_have_written(Outcome outcome) {
   return outcome != Outcome::skipped_identity_changed && outcome != Outcome::vetoed;
 }
 
+int severity(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::deadlocked: return 3;
+    case Verdict::undetermined: return 2;
+    case Verdict::waiting_on_live_server: return 1;
+    case Verdict::not_fuse: return 0;
+  }
+  return 0;
+}
+
 bool is_fuse(WaitClass wait_class) {
   switch (wait_class) {
     case WaitClass::fuse_flush:

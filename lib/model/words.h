@@ -162,6 +162,9 @@ DEFUSED_ALL_WORDS(FlushWaits, yes, unknown, 3);
 /// Whether the abort file was written, or may have been.
 [[nodiscard]] bool may_have_written(Outcome outcome);
 
+/// Greater where it is worse for whoever waits: 3 for `deadlocked`, 0 for `not_fuse`.
+[[nodiscard]] int severity(Verdict verdict);
+
 /// Whether a wait of this class is one for a FUSE server's answer.
 [[nodiscard]] bool is_fuse(WaitClass wait_class);
 

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "capture_cycle.h"
+#include "model/find_connection.h"
 
 using namespace defused;
 
@@ -27,13 +28,6 @@ const std::vector<Expected> kDeadlocks = {
     {"linux-6.18.44-mmap", {4026532178}, 4955, 4959, WaitClass::fuse_writeback, {40}, Evidence::proven},
     {"linux-6.18.44-docker", {4026532180}, 7245, 7261, WaitClass::fuse_flush, {50}, Evidence::proven},
 };
-
-const ConnectionFinding* find_connection(const Report& report, ConnectionId id) {
-  for (const ConnectionFinding& connection : report.findings.connections) {
-    if (connection.id == id) return &connection;
-  }
-  return nullptr;
-}
 
 }  // namespace
 
