@@ -76,4 +76,12 @@ std::uint64_t identify_memfd(int descriptor);
 /// The whole content of a memfd made by make_sealed_memfd, read with pread (the offset is shared between processes).
 Result<std::vector<std::uint8_t>> read_memfd(int descriptor);
 
+/// What `decode` makes of that content.
+template <typename T>
+Result<T> decode_memfd(int descriptor, Result<T> (*decode)(const std::vector<std::uint8_t>&)) {
+  const auto bytes = read_memfd(descriptor);
+  if (!bytes) return Failure(bytes.error());
+  return decode(*bytes);
+}
+
 }  // namespace defused

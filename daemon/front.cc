@@ -43,9 +43,8 @@ struct Arriving {
 };
 
 template <typename T>
-std::optional<T> decode_memfd(int descriptor, Result<T> (*decode)(const std::vector<std::uint8_t>&), Logger& log) {
-  const auto bytes = read_memfd(descriptor);
-  auto value = bytes ? decode(*bytes) : Result<T>(Failure(bytes.error()));
+std::optional<T> take_memfd(int descriptor, Result<T> (*decode)(const std::vector<std::uint8_t>&), Logger& log) {
+  auto value = decode_memfd(descriptor, decode);
   if (value) return *std::move(value);
   log.error("what the supervisor sent: " + value.error().message);
   return std::nullopt;
@@ -123,8 +122,8 @@ class Front {
       const int descriptor = (*received)->descriptor.get();
       switch ((*received)->message.type) {
         case MessageType::stop: exit_code_ = kExitOk; break;
-        case MessageType::settings: arriving_ = {decode_memfd(descriptor, &decode_settings, log_), {}, {}}; break;
-        case MessageType::web: arriving_.web = decode_memfd(descriptor, &decode_web_config, log_); break;
+        case MessageType::settings: arriving_ = {take_memfd(descriptor, &decode_settings, log_), {}, {}}; break;
+        case MessageType::web: arriving_.web = take_memfd(descriptor, &decode_web_config, log_); break;
         case MessageType::listener: take_listener(**received); break;
         case MessageType::view:
           take_status((*received)->message.status);
@@ -167,22 +166,23 @@ class Front {
     if (textfile_) textfile_->mark_changed();
   }
 
-  // It comes each second, with the usage of the others: that alone is no reason to write a file.
+  // It comes each second, with the usage of the others: that alone is no reason to write a file, nor to render a large
+  // report again.
   void take_status(const SupervisorStatus& status) {
     const auto facts = [](const SupervisorStatus& it) {
       return std::tuple(it.probers_lost, it.lost_probers_left, it.prober_blind, it.at_cap, it.interval);
     };
-    if (textfile_ && (!told_ || facts(status) != facts(supervisor_))) textfile_->mark_changed();
+    const bool changed = !told_ || facts(status) != facts(supervisor_);
     supervisor_ = status;
     told_ = true;
-    server_->forget_answers();
+    if (changed) note_change();
   }
 
   // Each status comes with the last report again: decoded only when it is another one.
   void take_report(int descriptor) {
     const std::uint64_t identity = identify_memfd(descriptor);
     if (pass_ && identity != 0 && identity == report_identity_) return;
-    auto pass = decode_memfd(descriptor, &decode_pass, log_);
+    auto pass = take_memfd(descriptor, &decode_pass, log_);
     if (!pass) return;
     // Where memfds cannot be told apart it may be the same one again.
     const bool fresh = !pass_ || pass_->report.scanned_at != pass->report.scanned_at;
@@ -238,8 +238,7 @@ Result<Beginning> receive_beginning(int channel) {
                 "descriptor " + std::to_string(kTextfileDescriptor) + ", which is the textfile's, is open");
   auto first = receive_first(channel, MessageType::settings, "the settings");
   if (!first) return Failure(first.error());
-  const auto bytes = read_memfd(first->descriptor.get());
-  auto settings = bytes ? decode_settings(*bytes) : Result<Settings>(Failure(bytes.error()));
+  auto settings = decode_memfd(first->descriptor.get(), &decode_settings);
   if (!settings) return prepend("the settings", settings.error());
   auto second = receive_first(channel, MessageType::textfile, "the textfile");
   if (!second) return Failure(second.error());

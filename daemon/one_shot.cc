@@ -123,8 +123,7 @@ class ChildProbe final : public Probe {
       deadline_ = clock_.now().boottime + std::chrono::milliseconds(message.max_ms);
     }
     if (message.type != MessageType::report) return;
-    const auto bytes = read_memfd(received.descriptor.get());
-    auto pass = bytes ? decode_pass(*bytes) : Result<PassResult>(Failure(bytes.error()));
+    auto pass = decode_memfd(received.descriptor.get(), &decode_pass);
     if (!pass) return;
     out_.pass = *std::move(pass);
     ++out_.samples;

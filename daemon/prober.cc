@@ -55,8 +55,7 @@ class Prober {
   }
 
   bool take_settings(int descriptor) {
-    const auto bytes = read_memfd(descriptor);
-    auto settings = bytes ? decode_settings(*bytes) : Result<Settings>(Failure(bytes.error()));
+    auto settings = decode_memfd(descriptor, &decode_settings);
     if (!settings) return complain("settings", settings.error());
     log_ = std::make_unique<Logger>(settings->log, "prober");
     if (cycle_) {
@@ -82,8 +81,7 @@ class Prober {
 
   bool take_seed(int descriptor) {
     if (descriptor >= 0 && cycle_) {
-      const auto bytes = read_memfd(descriptor);
-      auto pass = bytes ? decode_pass(*bytes) : Result<PassResult>(Failure(bytes.error()));
+      auto pass = decode_memfd(descriptor, &decode_pass);
       // Without its memory a prober starts anew: ages begin again, which holds actions back.
       if (pass)
         cycle_->seed(std::move(pass->memory));
