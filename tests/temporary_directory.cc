@@ -33,8 +33,10 @@ void TemporaryDirectory::write(const std::string& name, const std::string& text)
   if (!out) throw std::system_error(errno, std::generic_category(), "writing " + file.string());
 }
 
-std::string TemporaryDirectory::text(const std::string& name) const {
-  std::ifstream in(path_ / name, std::ios::binary);
+std::string TemporaryDirectory::text(const std::string& name) const { return read_whole(path_ / name); }
+
+std::string read_whole(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

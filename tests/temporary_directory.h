@@ -31,4 +31,7 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+/// All bytes of the file at `path`; empty where it is not there.
+[[nodiscard]] std::string read_whole(const std::filesystem::path& path);
+
 }  // namespace defused

@@ -19,11 +19,6 @@ namespace defused {
 
 namespace fs = std::filesystem;  // NOLINT(misc-unused-alias-decls): for a directory of our own only
 
-inline std::string read_whole(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 inline void write_whole(const fs::path& path, const std::string& text) {
   fs::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << text;

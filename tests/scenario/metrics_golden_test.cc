@@ -9,17 +9,11 @@
 
 #include "capture_cycle.h"
 #include "exporters/prometheus/metrics.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
 namespace {
-
-std::string read_whole(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // What the third pass over `capture` gives. The build is not a matter of the capture.
 std::string metrics_of(const std::string& capture) {

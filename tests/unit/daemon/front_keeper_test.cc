@@ -109,6 +109,15 @@ class Keeping {
     return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid == pid_;
   }
 
+  // The keeper's turn, at the same `now`, until `done` or for ten seconds.
+  template <typename Done>
+  void turn_until(Nanoseconds now, Done done) {
+    for (int i = 0; i < 1000 && !done(); ++i) {
+      usleep(10'000);
+      keeper.turn(now);
+    }
+  }
+
   Result<Child> spawn() {
     auto ends = make_channel();
     REQUIRE(ends);
@@ -231,10 +240,7 @@ TEST_CASE("another directory of the textfile takes another front, at once") {
   keeping.keeper.turn(3s);
   CHECK_FALSE(keeping.is_killed());
   keeping.keeper.turn(4s);
-  for (int i = 0; i < 1000 && keeping.started == 2; ++i) {
-    usleep(10'000);
-    keeping.keeper.turn(4s + 1ms);
-  }
+  keeping.turn_until(4s + 1ms, [&] { return keeping.started != 2; });
   CHECK(keeping.started == 3);
   CHECK(keeping.received() == kWhole);
   CHECK_FALSE(keeping.last[MessageType::textfile].descriptor);
@@ -303,15 +309,9 @@ TEST_CASE("the textfile is written again when the front that hung in it has ende
   REQUIRE(keeping.started == 2);
   keeping.received();
   keeping.release();
-  for (int i = 0; i < 1000 && keeping.received().empty(); ++i) {
-    usleep(10'000);
-    keeping.keeper.turn(12s + 1ms);
-  }
+  keeping.turn_until(12s + 1ms, [&] { return !keeping.received().empty(); });
   keeping.end();
-  for (int i = 0; i < 1000 && keeping.started == 2; ++i) {
-    usleep(10'000);
-    keeping.keeper.turn(12s + 2ms);
-  }
+  keeping.turn_until(12s + 2ms, [&] { return keeping.started != 2; });
   REQUIRE(keeping.started == 3);
   CHECK(keeping.received() == kWhole);
   CHECK(keeping.last[MessageType::textfile].descriptor);
@@ -326,10 +326,7 @@ TEST_CASE("a front of which a thread alone is left is noticed by its channel, no
   if (!keeping.hold()) return;
   keeping.channel.reset();
   // Its process lets go of its copy in a moment.
-  for (int i = 0; i < 1000 && keeping.keeper.next_turn() != 3s; ++i) {
-    usleep(10'000);
-    keeping.keeper.turn(2s);
-  }
+  keeping.turn_until(2s, [&] { return keeping.keeper.next_turn() == 3s; });
   CHECK(keeping.keeper.next_turn() == 3s);
   keeping.keeper.turn(3s);
   CHECK(keeping.started == 2);
@@ -355,9 +352,6 @@ TEST_CASE("with eight fronts left behind no other is started until one of them e
   CHECK(keeping.started == 8);
   CHECK(keeping.keeper.names_of_left().size() == 8);
   keeping.release();
-  for (int i = 0; i < 1000 && keeping.started == 8; ++i) {
-    usleep(10'000);
-    keeping.keeper.turn(now + 10min);
-  }
+  keeping.turn_until(now + 10min, [&] { return keeping.started != 8; });
   CHECK(keeping.started == 9);
 }

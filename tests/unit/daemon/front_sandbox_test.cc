@@ -21,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "daemon/front_landlock.h"
 #include "exporters/textfile/textfile.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
@@ -55,12 +56,10 @@ int outcome_of(const std::function<Result<void>()>& confine, const std::function
 class Directories {
  public:
   Directories() {
-    REQUIRE(mkdtemp(path_.data()) != nullptr);
-    REQUIRE(mkdtemp(other_.data()) != nullptr);
-    const UniqueFd opened(open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const UniqueFd opened(open(path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     saved_.reset(fcntl(kTextfileDescriptor, F_DUPFD_CLOEXEC, 20));  // Catch or the runtime may have that number
     REQUIRE(dup2(opened.get(), kTextfileDescriptor) == kTextfileDescriptor);
-    elsewhere_.reset(open(other_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    elsewhere_.reset(open(other().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   }
   ~Directories() {
     if (saved_) {
@@ -68,22 +67,17 @@ class Directories {
     } else {
       close(kTextfileDescriptor);
     }
-    for (const std::string& path : {path_, other_}) {
-      for (const char* name : {"a", "b", TextfileWriter::kName, TextfileWriter::kTemporaryName})
-        unlink((path + "/" + name).c_str());
-      rmdir(path.c_str());
-    }
   }
   Directories(const Directories&) = delete;
   Directories& operator=(const Directories&) = delete;
 
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const std::string& other() const { return other_; }
+  [[nodiscard]] std::string path() const { return directory_.path().string(); }
+  [[nodiscard]] std::string other() const { return other_.path().string(); }
   [[nodiscard]] int elsewhere() const { return elsewhere_.get(); }
 
  private:
-  std::string path_ = "/tmp/defused-sandbox-XXXXXX";
-  std::string other_ = "/tmp/defused-sandbox-XXXXXX";
+  TemporaryDirectory directory_;
+  TemporaryDirectory other_;
   UniqueFd saved_;
   UniqueFd elsewhere_;
 };

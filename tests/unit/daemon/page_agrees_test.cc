@@ -10,13 +10,11 @@
 #include "daemon/explain_text.h"
 #include "exporters/http/pages.h"
 #include "policy/decide.h"
+#include "stuck_pass.h"
 
 using namespace defused;
 
 namespace {
-
-constexpr ConnectionId kConnection{40};
-constexpr NamespaceId kNamespace{4026532178};
 
 struct Situation {
   ServerState server = ServerState::none;
@@ -28,7 +26,6 @@ struct Situation {
 };
 
 PassResult pass_of(const Situation& it) {
-  PassResult pass;
   BlockedThread thread;
   thread.pid = 4711;
   thread.id = {4713, 100};
@@ -40,29 +37,14 @@ PassResult pass_of(const Situation& it) {
     thread.connection = kConnection;
   }
   NamespaceFinding finding;
-  finding.id = kNamespace;
   finding.verdict = it.verdict;
-  finding.stuck = true;
   finding.blocked_threads = {thread};
   ConnectionFinding connection;
-  connection.id = kConnection;
   connection.server_state = it.server;
   connection.outside_users = it.outside_users;
   connection.outside_viewers = 0;
   if (it.server == ServerState::alive) connection.servers = {{{900, 1}, "s3fs", it.server, it.process_state}};
-  pass.report.findings.namespaces = {finding};
-  pass.report.findings.connections = {connection};
-  Decision decision;
-  decision.pid_namespace = kNamespace;
-  decision.connection = kConnection;
-  decision.reasons = it.reasons;
-  pass.report.decisions = {decision};
-  SubjectReading reading;
-  reading.subject = Subject{SubjectKind::pid_namespace, "4026532178", kNamespace.inode};
-  reading.pid_namespaces = {kNamespace};
-  reading.connections = {kConnection};
-  pass.subject = SubjectFinding{reading.subject, {reading}, 1};
-  return pass;
+  return make_stuck_pass(finding, connection, it.reasons);
 }
 
 // Commands that a page has on a line of their own.

@@ -15,6 +15,7 @@
 #include "model/codec.h"
 #include "policy/gates.h"
 #include "remedy/audit_record.h"
+#include "stuck_pass.h"
 
 using namespace defused;
 
@@ -22,9 +23,6 @@ namespace {
 
 using Json = nlohmann::json;
 using Words = std::set<std::string>;
-
-constexpr NamespaceId kNamespace{4026532178};
-constexpr ConnectionId kConnection{40};
 
 Words one(auto value) { return {std::string(to_string(value))}; }
 
@@ -38,31 +36,16 @@ Words all() {
 // ---- the five outputs
 
 PassResult stuck_pass() {
-  PassResult pass;
-  init_counters(pass.memory.counters);
   BlockedThread thread;
   thread.pid = 4711;
   thread.id = {4713, 100};
   thread.candidates = {kConnection};
   thread.connection = kConnection;
   NamespaceFinding finding;
-  finding.id = kNamespace;
-  finding.stuck = true;
   finding.blocked_threads = {thread};
   finding.connections = {kConnection};
-  ConnectionFinding connection;
-  connection.id = kConnection;
-  pass.report.findings.namespaces = {finding};
-  pass.report.findings.connections = {connection};
-  Decision decision;
-  decision.pid_namespace = kNamespace;
-  decision.connection = kConnection;
-  pass.report.decisions = {decision};
-  SubjectReading reading;
-  reading.subject = Subject{SubjectKind::pid_namespace, "4026532178", kNamespace.inode};
-  reading.pid_namespaces = {kNamespace};
-  reading.connections = {kConnection};
-  pass.subject = SubjectFinding{reading.subject, {reading}, 1};
+  PassResult pass = make_stuck_pass(finding, {}, {});
+  init_counters(pass.memory.counters);
   return pass;
 }
 

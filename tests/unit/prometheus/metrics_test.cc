@@ -6,21 +6,14 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
-#include <sstream>
 
 #include "exporters/prometheus/catalogue.h"
 #include "exposition.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 
 namespace {
-
-std::string read_whole(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Everything that has a family is there.
 View full_view() {

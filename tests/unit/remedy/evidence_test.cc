@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -53,11 +52,6 @@ std::vector<std::string> bundles_of(const StateDirectory& state) {
   return names;
 }
 
-std::string read_text(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // Unpacked as an operator would.
 fs::path unpack(const StateDirectory& state, const std::string& name) {
   const fs::path target = fs::path(state.base()) / "unpacked";
@@ -96,17 +90,17 @@ TEST_CASE("a bundle is an archive that tar unpacks to the trees that were read")
   CHECK(mode_of(evidence_of(state)) == 0700);
   CHECK(mode_of(evidence_of(state) + "/" + *name) == 0600);
   const fs::path tree = unpack(state, *name);
-  CHECK(read_text(tree / "report.json") == "{\"report\":1}");
-  CHECK(read_text(tree / "intent.json") == "{\"intent\":1}");
-  CHECK(json::parse(read_text(tree / "about.json")) == json({{"schema", "defused.evidence/v1"},
-                                                             {"time", "2026-11-24T12:15:00.000Z"},
-                                                             {"connection", 40},
-                                                             {"proc_left_out", 0},
-                                                             {"fusectl_left_out", 1}}));
-  CHECK(read_text(tree / "proc/17/status") == "Name:\tcat\n");
+  CHECK(read_whole(tree / "report.json") == "{\"report\":1}");
+  CHECK(read_whole(tree / "intent.json") == "{\"intent\":1}");
+  CHECK(json::parse(read_whole(tree / "about.json")) == json({{"schema", "defused.evidence/v1"},
+                                                              {"time", "2026-11-24T12:15:00.000Z"},
+                                                              {"connection", 40},
+                                                              {"proc_left_out", 0},
+                                                              {"fusectl_left_out", 1}}));
+  CHECK(read_whole(tree / "proc/17/status") == "Name:\tcat\n");
   CHECK(fs::read_symlink(tree / "proc/17/ns/pid") == "pid:[4026531836]");
   CHECK(fs::read_symlink(tree / "proc/17/fd/3") == "/memfd:\xff (deleted)");
-  CHECK(read_text(tree / "proc/17/fdinfo/3") == "pos:\t0\n");
+  CHECK(read_whole(tree / "proc/17/fdinfo/3") == "pos:\t0\n");
   CHECK(fs::is_directory(tree / "proc/18"));  // listed, and gone before it was read
   CHECK(fs::is_directory(tree / "proc/17/task/17"));
   CHECK(fs::is_empty(tree / "proc/17/fdinfo/4"));  // listed, and not read
@@ -124,8 +118,8 @@ TEST_CASE("the same readings give the same bytes") {
   const ReadRecorder proc = make_proc();
   const std::string name = EvidenceStore(first.path(), 4, kMuch).keep(make_bundle(proc)).value();
   REQUIRE(EvidenceStore(second.path(), 4, kMuch).keep(make_bundle(proc)).value() == name);
-  const std::string bytes = read_text(evidence_of(first) + "/" + name);
-  CHECK(bytes == read_text(evidence_of(second) + "/" + name));
+  const std::string bytes = read_whole(evidence_of(first) + "/" + name);
+  CHECK(bytes == read_whole(evidence_of(second) + "/" + name));
   CHECK(bytes.substr(4, 4) == std::string(4, '\0'));  // gzip's own time
 }
 
@@ -160,7 +154,7 @@ TEST_CASE("what is both a file and has something in it is a directory; an empty 
   const auto name = EvidenceStore(state.path(), 4, kMuch).keep(make_bundle(proc));
   REQUIRE(name);
   const fs::path tree = unpack(state, *name);
-  CHECK(read_text(tree / "proc/17/status") == "y");
+  CHECK(read_whole(tree / "proc/17/status") == "y");
   CHECK_FALSE(fs::exists(fs::symlink_status(tree / "proc/link")));
 }
 

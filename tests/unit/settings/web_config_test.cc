@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "base/text.h"
 #include "settings/web_config_file.h"
 #include "settings/web_config_values.h"
+#include "temporary_directory.h"
 
 namespace defused {
 
@@ -94,8 +94,7 @@ TEST_CASE("every key of a web configuration") {
 }
 
 TEST_CASE("the example of docs/HTTP.md") {
-  std::ifstream file("docs/HTTP.md");
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::string text = read_whole("docs/HTTP.md");
   const std::size_t begin = text.find("```yaml\n");
   REQUIRE(begin != std::string::npos);
   const WebConfig config = parse(text.substr(begin + 8, text.find("```", begin + 8) - begin - 8));
@@ -266,8 +265,8 @@ TEST_CASE("how many and how large") {
 }
 
 TEST_CASE("a file, a link to one, and what is none") {
-  std::string directory = "/tmp/defused-web-XXXXXX";
-  REQUIRE(mkdtemp(directory.data()) != nullptr);
+  const TemporaryDirectory files;
+  const std::string directory = files.path().string();
   const std::string path = directory + "/web.yml";
   const std::string link = directory + "/link.yml";
   std::ofstream(path) << "basic_auth_users: {ann: " << kHash << "}\n";
@@ -283,8 +282,6 @@ TEST_CASE("a file, a link to one, and what is none") {
   const auto fifo = read_web_config(path);  // nobody writes: it does not wait
   REQUIRE_FALSE(fifo);
   CHECK(fifo.error().message == path + ": not a regular file");
-  for (const std::string& file : {path, link}) unlink(file.c_str());
-  rmdir(directory.c_str());
 }
 
 TEST_CASE("texts cut anywhere, changed and made at random never throw, and are judged at once") {

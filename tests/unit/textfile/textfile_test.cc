@@ -13,45 +13,32 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <thread>
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "temporary_directory.h"
 
 using namespace defused;
 using namespace std::chrono_literals;
 
 namespace {
 
-// A directory that is removed with all that is in it.
+// A directory and a descriptor of it, as a writer gets it.
 class Scratch {
  public:
-  Scratch() {
-    REQUIRE(mkdtemp(path_.data()) != nullptr);
-    directory_.reset(open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    REQUIRE(directory_);
-  }
-  ~Scratch() {
-    chmod(path_.c_str(), 0700);
-    for (const std::string& name : names()) remove(file(name).c_str());
-    rmdir(path_.c_str());
-  }
+  Scratch() : directory_(open(files_.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) { REQUIRE(directory_); }
+  ~Scratch() { chmod(files_.path().c_str(), 0700); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
   [[nodiscard]] int directory() const { return directory_.get(); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] std::string content(const std::string& name = TextfileWriter::kName) const {
-    std::ifstream stream(file(name), std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
+  [[nodiscard]] std::string path() const { return files_.path().string(); }
+  [[nodiscard]] std::string file(const std::string& name) const { return files_.file(name); }
+  [[nodiscard]] std::string content(const std::string& name = TextfileWriter::kName) const { return files_.text(name); }
   [[nodiscard]] std::set<std::string> names() const {
     std::set<std::string> found;
-    DIR* listing = opendir(path_.c_str());
+    DIR* listing = opendir(path().c_str());
     if (listing == nullptr) return found;
     while (const dirent* entry = readdir(listing)) {
       const std::string name = entry->d_name;
@@ -62,7 +49,7 @@ class Scratch {
   }
 
  private:
-  std::string path_ = "/tmp/defused-textfile-XXXXXX";
+  TemporaryDirectory files_;
   UniqueFd directory_;
 };
 
