@@ -29,6 +29,7 @@ enum class MessageType : std::uint32_t {
   ready,        ///< started
   phase,        ///< the next step: `phase` and how long it may take, `max_ms`. 0: idle, no deadline
   report,       ///< descriptor: sealed memfd with encode_pass(); `pass`; `usage`
+  recording,    ///< descriptor: sealed memfd with encode_tree() of what pass `pass` was read from; after its report
   left_behind,  ///< descriptor: pidfd of a child of it, `process`, that does not die of SIGKILL
   // supervisor -> front: settings begin a service, the last listener puts all that came since into effect
   textfile,  ///< descriptor: directory of the textfile, or none; a front keeps the first one that it gets

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/file_tree.h"
 #include "bpf/file_reader.h"
 #include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
@@ -19,6 +20,7 @@
 #include "daemon/bar.h"
 #include "daemon/kept_surroundings.h"
 #include "daemon/log.h"
+#include "daemon/recording.h"
 #include "detect/detect.h"
 #include "fusectl/fuse_root.h"
 #include "model/history.h"
@@ -27,6 +29,19 @@
 #include "remedy/remedy.h"
 
 namespace defused {
+
+/// A replay: what the looks knew beside what lies below proc_path and fusectl_path (docs/decisions/0008).
+struct Replayed {
+  std::string host;
+  std::string boot_id;   ///< that the ledger is read by; "": of another boot than all that is in it
+  std::string bpf_path;  ///< directory with `files`, `waits`, `places` (bpf/recorded_readers.h)
+  bool file_reader = false;
+  bool wait_reader = false;
+  bool place_reader = false;
+  bool tells_blindness = false;  ///< a reader that is missing here was missing there: the report says `bpf`
+  ReadHook fusectl_hook;         ///< instead of CycleSources::hook
+  ReadHook bpf_hook;
+};
 
 /// Where a cycle reads; a capture has the same shape.
 struct CycleSources {
@@ -38,8 +53,10 @@ struct CycleSources {
   std::optional<Subject> subject;  ///< a person asks about this: PassResult says what it is
   bool whole_index = false;        ///< holders, users and viewers are wanted even if nothing is stuck
   RecordUse records = RecordUse::read;
-  std::optional<HandOrder> by_hand;  ///< `defused abort`: only this connection is judged
-  Aborter* aborter = nullptr;        ///< null: the fusectl at fusectl_path; tests have others
+  Recording recording = Recording::none;  ///< of each pass, see take_recording(); then it reads all anew each time
+  std::optional<Replayed> replayed;       ///< a replay reads all anew each time too
+  std::optional<HandOrder> by_hand;       ///< `defused abort`: only this connection is judged
+  Aborter* aborter = nullptr;             ///< null: the fusectl at fusectl_path; tests have others
 };
 
 /// What a cycle tells while it runs. Each may be empty.
@@ -64,6 +81,9 @@ class Cycle {
   /// cannot be ended ends such reading for the rest of the pass, so that no more than `readers` are left behind. 0: it
   /// is not read.
   PassResult run(Bar bar, std::size_t readers = ReadLimits{}.readers);
+
+  /// What the last pass was read from, as sources.recording says: proc/, sys/, bpf/, errors, look.json (lib/capture).
+  [[nodiscard]] FileTree take_recording();
 
   /// The snapshot of the last pass, for tests and evidence.
   [[nodiscard]] const Snapshot& last_snapshot() const { return snapshot_; }

@@ -11,6 +11,10 @@ int run(const ScanOptions& options) { return scan_command(options); }
 int run(const ExplainOptions& options) { return explain_command(options); }
 int run(const ConnectionsOptions& options) { return connections_command(options); }
 int run(const AbortOptions& options) { return abort_command(options); }
+int run(const CheckOptions& options) { return check_command(options); }
+int run(const CaptureOptions& options) { return capture_command(options); }
+int run(const ReplayOptions& options) { return replay_command(options); }
+int run(const ConfigOptions& options) { return config_command(options); }
 int run(const PauseOptions& options) { return pause_command(options); }
 int run(const ResumeOptions& options) { return resume_command(options); }
 int run(const VersionOptions& options) { return version_command(options); }

@@ -7,10 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/file_tree.h"
 #include "base/result.h"
 #include "daemon/acting.h"
+#include "daemon/recording.h"
 #include "model/history.h"
 #include "model/settings.h"
 
@@ -19,13 +22,15 @@ namespace defused {
 struct OneShot {
   std::optional<PassResult> pass;  ///< the last one that came; nothing where none did
   std::uint32_t samples = 0;       ///< how many came
+  std::vector<FileTree> looks;     ///< Wish::recording: of each sample, as Cycle::take_recording() gives it
   std::string trouble;             ///< a sentence, where not all of them came
 };
 
 /// What a command wants beside the report.
 struct Wish {
-  std::optional<Subject> subject;         ///< PassResult::subject
-  bool whole_index = false;               ///< holders, users and viewers of every connection
+  std::optional<Subject> subject;  ///< PassResult::subject
+  bool whole_index = false;        ///< holders, users and viewers of every connection
+  Recording recording = Recording::none;
   std::optional<HandOrder> by_hand = {};  ///< `defused abort`: this connection is judged, and records are kept
 };
 

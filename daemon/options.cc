@@ -24,8 +24,14 @@ std::string check_duration(const std::string& text) {
   return {};
 }
 
-constexpr std::array<std::string_view, 8> kCommands = {"run",   "scan",  "explain", "connections",
-                                                       "abort", "pause", "resume",  "version"};
+std::string check_any_duration(const std::string& text) {
+  const auto duration = parse_duration(text);
+  return duration ? std::string() : duration.error().message;
+}
+
+constexpr std::array<std::string_view, 12> kCommands = {"run",   "scan",   "explain", "connections",
+                                                        "abort", "check",  "capture", "replay",
+                                                        "pause", "resume", "config",  "version"};
 constexpr std::array<std::string_view, 2> kHiddenCommands = {"internal-prober", "internal-front"};
 
 bool is_command(std::string_view word) {
@@ -55,9 +61,13 @@ struct CommandLine {
         explain_command(app.add_subcommand("explain", "Why it is stuck, what that rests on, and what to do")),
         connections_command(app.add_subcommand("connections", "Every FUSE connection: who mounts, serves and uses it")),
         abort_command(app.add_subcommand("abort", "Abort one connection by hand, through the gates of the daemon")),
+        check_command(app.add_subcommand("check", "One line and an exit code for monitoring")),
+        capture_command(app.add_subcommand("capture", "Keep the evidence of this moment in a .tar")),
+        replay_command(app.add_subcommand("replay", "Diagnose a capture made elsewhere")),
+        config_command(app.add_subcommand("config", "Check a configuration; print its schema or all defaults")),
         pause_command(app.add_subcommand("pause", "Hold all actions, with a reason")),
         resume_command(app.add_subcommand("resume", "Let actions go on")),
-        version_command(app.add_subcommand("version", "Version, revision and compiler")),
+        version_command(app.add_subcommand("version", "Version, revision, compiler and what this kernel has")),
         prober_command(app.add_subcommand("internal-prober", "")->group("")),
         front_command(app.add_subcommand("internal-front", "")->group("")) {
     run_command->add_option("--config", run.config,
@@ -75,14 +85,19 @@ struct CommandLine {
     add_look(*explain_command, explain.look, every, "Print the evidence as JSON (schema defused.explain/v1)");
     add_look(*connections_command, connections.look, every, "Print them as JSON (schema defused.connections/v1)");
     add_abort();
+    add_check();
+    add_capture();
+    add_config();
     pause_command->add_option("REASON", pause.reason, "Why: shown on the page, in metrics and in reports")->required();
     pause_command->add_option("--config", pause.config, "Configuration that names the state directory");
     resume_command->add_option("--config", resume.config, "Configuration that names the state directory");
     resume_command->add_flag("--reset-breaker", resume.reset_breaker, "Close the circuit breaker as well");
+    version_command->add_flag("--json", version.json, "Print it as JSON (schema defused.version/v1)");
     prober_command->add_option("--lost", prober.lost);
     prober_command->add_option("--subject", prober.subject);
     prober_command->add_flag("--whole-index", prober.whole_index);
     prober_command->add_flag("--keep-records", prober.keep_records);
+    prober_command->add_option("--record", record)->check(CLI::IsMember({"candidates", "all"}));
     prober_command->add_option("--abort", prober.abort);
     prober_command->add_option("--uid", prober.uid);
     prober_command->add_option("--override", prober.override_reason);
@@ -100,17 +115,68 @@ struct CommandLine {
     abort_command->add_option("--config", abort.look.config, "Configuration whose policy and state directory hold");
   }
 
+  void add_check() {
+    check_command->add_flag("--json", check.json, "Print it as JSON (schema defused.check/v1)");
+    check_command->add_flag("--probe", check.alone, "Look now, also where a daemon runs and could be asked");
+    check_command->add_flag("--node-problem-detector", check.node_problem_detector,
+                            "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line");
+    check_command->add_option("--critical-after", critical_after, "A younger deadlock is a warning (default 0s)")
+        ->check(check_any_duration);
+    check_command->add_option("--config", check.config, "Configuration that names the daemon's runtime directory");
+  }
+
+  void add_capture() {
+    capture_command->add_option("--output,-o", capture.output,
+                                "FILE to write, .gz for gzip, - for standard output "
+                                "(default defused-HOST-TIME.tar here)");
+    capture_command->add_flag("--all", capture.all, "Of the whole host, not only of what the report rests on");
+    capture_command->add_flag("--redact", capture.redact,
+                              "Names and paths are replaced by others, the same everywhere");
+    capture_command->add_flag("--force", capture.force, "Replace FILE where it exists");
+    capture_command->add_option("--samples", capture.look.samples, "How often to look (default 3)")
+        ->check(CLI::Range(2, 100));
+    capture_command->add_option("--every", every, "Time between two looks (default 250ms)")->check(check_duration);
+    capture_command->add_option("--config", capture.look.config, "Configuration whose policy the report follows");
+    replay_command->add_option("FILE", replay.file, "Capture, evidence bundle, or directory with proc/ and sys/ in it")
+        ->required();
+    replay_command->add_flag("--json", replay.json, "Print the report as JSON (schema defused.report/v1)");
+    replay_command->add_option("--explain", replay.explain,
+                               "X: explain it instead, as `defused explain X` would; all: whatever is stuck");
+    replay_command->add_option("--config", replay.config, "Configuration to follow instead of what was captured");
+  }
+
+  void add_config() {
+    config_command->require_subcommand(1);
+    config_check = config_command->add_subcommand("check", "Whether `defused run` would take it");
+    config_check->add_option("FILE", config.file, "The file (default /etc/defused/defused.json if it exists)");
+    config_schema = config_command->add_subcommand("schema", "Its JSON schema");
+    config_defaults = config_command->add_subcommand("defaults", "Every key with its default and what it does");
+  }
+
   [[nodiscard]] std::variant<Options, int> chosen() {
+    capture.look.every = *parse_duration(every);
+    check.critical_after = *parse_duration(critical_after);
     scan.every = explain.look.every = connections.look.every = abort.look.every = *parse_duration(every);
     if (run_command->parsed()) return Options(run);
     if (scan_command->parsed()) return Options(scan);
     if (explain_command->parsed()) return Options(explain);
     if (connections_command->parsed()) return Options(connections);
     if (abort_command->parsed()) return Options(abort);
+    if (check_command->parsed()) return Options(check);
+    if (capture_command->parsed()) return Options(capture);
+    if (replay_command->parsed()) return Options(replay);
+    if (config_command->parsed()) {
+      if (config_schema->parsed()) config.what = ConfigOptions::What::schema;
+      if (config_defaults->parsed()) config.what = ConfigOptions::What::defaults;
+      return Options(config);
+    }
     if (pause_command->parsed()) return Options(pause);
     if (resume_command->parsed()) return Options(resume);
-    if (version_command->parsed()) return Options(VersionOptions{});
-    if (prober_command->parsed()) return Options(prober);
+    if (version_command->parsed()) return Options(version);
+    if (prober_command->parsed()) {
+      if (!record.empty()) prober.record = record == "all" ? Recording::all : Recording::candidates;
+      return Options(prober);
+    }
     if (front_command->parsed()) return Options(InternalFrontOptions{});
     return kExitUsage;
   }
@@ -120,15 +186,29 @@ struct CommandLine {
   ExplainOptions explain;
   ConnectionsOptions connections;
   AbortOptions abort;
+  CheckOptions check;
+  CaptureOptions capture;
+  ReplayOptions replay;
+  ConfigOptions config;
+  VersionOptions version;
   PauseOptions pause;
   ResumeOptions resume;
   InternalProberOptions prober;
   std::string every = "250ms";
+  std::string critical_after = "0s";
+  std::string record;
   CLI::App* run_command;
   CLI::App* scan_command;
   CLI::App* explain_command;
   CLI::App* connections_command;
   CLI::App* abort_command;
+  CLI::App* check_command;
+  CLI::App* capture_command;
+  CLI::App* replay_command;
+  CLI::App* config_command;
+  CLI::App* config_check = nullptr;
+  CLI::App* config_schema = nullptr;
+  CLI::App* config_defaults = nullptr;
   CLI::App* pause_command;
   CLI::App* resume_command;
   CLI::App* version_command;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "daemon/recording.h"
 
 namespace defused {
 
@@ -53,7 +54,38 @@ struct ResumeOptions {
   bool reset_breaker = false;
 };
 
-struct VersionOptions {};
+struct CheckOptions {
+  std::optional<std::string> config;
+  bool json = false;
+  bool alone = false;  ///< --probe: looks itself, also where a daemon runs
+  bool node_problem_detector = false;
+  Nanoseconds critical_after{0};  ///< a deadlock younger than this is a warning
+};
+
+struct CaptureOptions {
+  ScanOptions look;                   ///< json is not asked
+  std::optional<std::string> output;  ///< nothing: ./defused-<host>-<time>.tar; "-": standard output
+  bool all = false;
+  bool redact = false;
+  bool force = false;  ///< an existing file is replaced
+};
+
+struct ReplayOptions {
+  std::string file;
+  std::optional<std::string> config;  ///< instead of what the capture holds
+  bool json = false;
+  std::optional<std::string> explain;  ///< a subject, "": everything; the explanation instead of the table
+};
+
+struct ConfigOptions {
+  enum class What { check, schema, defaults };
+  What what = What::check;
+  std::optional<std::string> file;  ///< of check; nothing: the default one
+};
+
+struct VersionOptions {
+  bool json = false;
+};
 
 /// The hidden commands: what `run` and the one-shot commands start of their own binary. The channel is descriptor 3.
 struct InternalProberOptions {
@@ -61,14 +93,16 @@ struct InternalProberOptions {
   std::string subject;       ///< explain this beside the report; "": nothing
   bool whole_index = false;  ///< read who holds, uses and sees every connection
   bool keep_records = false;
+  Recording record = Recording::none;
   std::optional<std::uint32_t> abort;  ///< by hand: this connection
   std::uint32_t uid = 0;               ///< of who asked for that
   std::string override_reason;
 };
 struct InternalFrontOptions {};
 
-using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, ConnectionsOptions, AbortOptions, PauseOptions,
-                             ResumeOptions, VersionOptions, InternalProberOptions, InternalFrontOptions>;
+using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, ConnectionsOptions, AbortOptions, CheckOptions,
+                             CaptureOptions, ReplayOptions, PauseOptions, ResumeOptions, ConfigOptions, VersionOptions,
+                             InternalProberOptions, InternalFrontOptions>;
 
 /// What to do, or - for help and for errors, which were printed - the exit code.
 std::variant<Options, int> parse_options(int argc, const char* const* argv);

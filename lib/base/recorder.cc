@@ -5,6 +5,7 @@ namespace defused {
 
 void ReadRecorder::note(std::string_view path, Kind kind, std::string_view text, bool whole) {
   std::string name(path);
+  errors_.erase(name);
   const auto known = entries_.find(name);
   if (known != entries_.end() && !whole) {
     const Entry& before = known->second;
@@ -21,6 +22,16 @@ void ReadRecorder::note(std::string_view path, Kind kind, std::string_view text,
   }
   bytes_ += needed;
   entries_.emplace(std::move(name), Entry{kind, std::string(text), whole});
+}
+
+void ReadRecorder::note_error(std::string_view path, Failed why) {
+  if (why.kind == ErrorKind::gone) return;
+  const std::string name(path);
+  if (name.size() > max_bytes_ - bytes_) {
+    ++left_out_;
+    return;
+  }
+  if (errors_.insert_or_assign(name, why).second) bytes_ += name.size();
 }
 
 }  // namespace defused

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace defused {
 
 class ReadRecorder {
@@ -19,6 +21,13 @@ class ReadRecorder {
     bool whole = true;  ///< false: of a file only its beginning was read
   };
 
+  /// Why a path could not be read.
+  struct Failed {
+    ErrorKind kind = ErrorKind::io;
+    int code = 0;  ///< errno, 0: none
+    bool operator==(const Failed&) const = default;
+  };
+
   /// `max_bytes` of paths and texts together.
   explicit ReadRecorder(std::size_t max_bytes) : max_bytes_(max_bytes) {}
 
@@ -26,6 +35,11 @@ class ReadRecorder {
   /// to the root ("4711/task/4712/stack"; "" is the root itself).
   void note(std::string_view path, Kind kind, std::string_view text, bool whole = true);
 
+  /// `path` could not be read; what was read of it before stays. `gone` is not noted: what is not there is not there.
+  /// A later reading of it takes the error away.
+  void note_error(std::string_view path, Failed why);
+
+  [[nodiscard]] const std::map<std::string, Failed>& errors() const { return errors_; }
   [[nodiscard]] const std::map<std::string, Entry>& entries() const { return entries_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t left_out() const { return left_out_; }  ///< readings that did not fit
@@ -35,6 +49,7 @@ class ReadRecorder {
   std::size_t bytes_ = 0;
   std::size_t left_out_ = 0;
   std::map<std::string, Entry> entries_;
+  std::map<std::string, Failed> errors_;
 };
 
 }  // namespace defused

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/commands/commands.h"
+#include "daemon/exit_codes.h"
+
+namespace defused {
+
+int capture_command(const CaptureOptions& /*options*/) { return kExitFailure; }
+
+}  // namespace defused

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks: the trees of several looks as one (the first in full, what is different in the later ones below `later/N/`),
+// and the way back. `errors` of each look: what could not be read. Pure.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file_tree.h"
+#include "base/recorder.h"
+#include "base/result.h"
+
+namespace defused {
+
+inline constexpr std::size_t kMaxLooks = 100;
+
+/// `looks` are not empty. What the tree of the first has in `later/` is lost.
+FileTree join_looks(const std::vector<FileTree>& looks);
+/// The looks of a joined tree, at least one; files beside them (about.json, report.json ..) stay with the first.
+/// malformed: `later/` has anything but the numbers from 1 on, at most kMaxLooks.
+Result<std::vector<FileTree>> split_looks(const FileTree& joined);
+
+/// A line for each: "denied 13 proc/1/fdinfo".
+std::string render_errors(const std::map<std::string, ReadRecorder::Failed>& errors);
+/// malformed, with the number of the line.
+Result<std::map<std::string, ReadRecorder::Failed>> parse_errors(std::string_view text);
+
+}  // namespace defused
