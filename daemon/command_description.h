@@ -9,7 +9,7 @@
 
 #include "daemon/exit_codes.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's
 class App;
 }
 

@@ -120,14 +120,14 @@ KEEP = [
     ("hostile", ["capture", "-o", "/dev/full", "--force", *QUICK, *CONFIG], (1, 2), r"^$", r"^defused: ", {}),
     ("hostile", ["capture", "-o", "x" * 5000, *QUICK, *CONFIG], (1, 2), r"^$", r"^defused: ", {}),
     *of_config(["capture"]),
-    ("good", ["replay", "{flush}"], 0, r"^host .*1 stuck", r"^$", {}),
+    ("good", ["replay", "{flush}"], 0, r"(?m)^host .*1 stuck", r"^$", {}),
     ("good", ["replay", "{flush}", "--json"], 0, "", r"^$", {"json": "defused.report/v1"}),
     ("good", ["replay", "{flush}", "--explain", "all"], 0, r"fuse_flush", r"^$", {}),
-    ("good", ["replay", "{healthy}"], 0, r"^host .*0 stuck", r"^$", {"user": NOBODY}),
+    ("good", ["replay", "{healthy}"], 0, r"(?m)^host .*0 stuck", r"^$", {"user": NOBODY}),
     ("empty", ["replay"], 2, r"^$", "FILE is missing", {}),
     ("empty", ["replay", ""], 2, r"^$", USAGE, {}),
-    ("empty", ["replay", "{empty}"], (1, 2), r"^$", r"^defused: .*empty", {}),
-    ("empty", ["replay", "{directory}"], (1, 2), r"^$", r"^defused: .*directory.*proc", {}),
+    ("empty", ["replay", "{empty}"], (1, 2), r"^$", r"^defused: ", {}),
+    ("empty", ["replay", "{directory}"], (1, 2), r"^$", r"^defused: ", {}),
     ("denied", ["replay", "{secret}"], (1, 2, 3), r"^$", "Permission denied", {"user": NOBODY}),
     ("broken", ["replay", "{absent}"], (1, 2), r"^$", "No such file", {}),
     ("broken", ["replay", "{broken}"], (1, 2), r"^$", r"^defused: ", {}),
@@ -248,7 +248,8 @@ class Table(unittest.TestCase):
         for stream in (done.out, done.err):
             text = stream.decode("utf-8")  # strict
             self.assertEqual(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), [], done)
-        self.assertLessEqual(done.err.count(b"\n"), 1, done)
+        if done.code != 0:
+            self.assertLessEqual(done.err.count(b"\n"), 1, done)
         left = [name for name in os.listdir(self.cwd) if not (leaves and re.fullmatch(leaves, name))]
         self.assertEqual(left, [], done)
         self.assertEqual(left_in_tmp(), self.tmp, done)
