@@ -17,17 +17,17 @@ _defused_value_of() {
 _defused_options_of() {
   local look="--samples --every --config"
   case $1 in
-    '') options="--help-all" ;;
+    '') options="--version" ;;
     run) options="--config --web.listen-address --web.telemetry-path --web.config.file" ;;
     scan | explain | connections) options="--json $look" ;;
-    abort) options="--override --yes $look" ;;
+    abort) options="--override --yes --json $look" ;;
     check) options="--json --probe --node-problem-detector --critical-after --config" ;;
     capture) options="-o --output --all --redact --force $look" ;;
     replay) options="--json --explain --config" ;;
     pause) options="--config" ;;
     resume) options="--reset-breaker --config" ;;
     version) options="--json" ;;
-    config | 'config check' | 'config schema' | 'config defaults') options="" ;;
+    config | 'config check' | 'config schema' | 'config defaults' | help*) options="" ;;
     *) return 1 ;;
   esac
   options="-h --help $options"
@@ -36,8 +36,9 @@ _defused_options_of() {
 # In `operand`: what the command takes beside options; as expected in _defused_value_of, or words.
 _defused_operand_of() {
   case $1 in
-    '') operand="run scan explain connections abort check capture replay pause resume config version" ;;
-    config) operand="check schema defaults" ;;
+    '') operand="run scan explain connections abort check capture replay pause resume config version help" ;;
+    help) operand="run scan explain connections abort check capture replay pause resume config version" ;;
+    config | 'help config') operand="check schema defaults" ;;
     abort) operand=connection ;;
     replay | 'config check') operand='file' ;;
     *) operand=nothing ;;

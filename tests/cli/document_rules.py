@@ -10,12 +10,12 @@ FENCE = re.compile(r"^\t*```\w*\n(.*?)^\t*```$", re.S | re.M)
 SPAN = re.compile(r"`([^`\n]+)`")
 BOLD = re.compile(r"(?<![\w*\\])\*([^*\n]+)\*")
 INDENTED = re.compile(r"^ {4,}(\S.*)$", re.M)
-COMMAND = re.compile(r"(?:^|(?<=[ /`(\"]))defused ([a-z][\w-]*)((?:(?! defused )[^|;&\n])*)")
+# A command as it is typed: at the beginning, or after a prompt, another command, a path or a word that runs it.
+COMMAND = re.compile(r"(?:^|(?:^|[#$;&|] |sudo |ssh \S+ |[/`\"]))defused ([a-z][\w-]*)((?:(?! defused )[^|;&`\n])*)")
 FLAG = re.compile(r"(?<![\w-])--?[a-z][\w.-]*")
-# Words after `defused` in code that are no command: texts for people, and lines of files.
-NO_COMMAND = {"version string": "0"}
-# Flags of other programs that the documents speak of, alone.
-OTHER_FLAGS = {"--pid", "--preset", "--collector.textfile.directory", "--phase", "--kill", "--faults"}
+# Flags of other programs that the documents speak of without the program: docker, certbot, cAdvisor.
+OTHER_FLAGS = {"--pid", "--deploy-hook", "--store_container_labels", "--whitelisted_container_labels"}
+FILE_NAME = re.compile(r"\.(?:jsonl?|prom)$")
 KNOB_GROUPS = ("detect", "remedy", "audit", "web", "textfile", "log")
 SECTIONS = {"8": ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "FILES", "SEE ALSO"),
             "5": ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "FILES", "SEE ALSO"),
@@ -144,6 +144,13 @@ def check_named(name, text, program, man=False):
     return findings
 
 
+def check_overview(name, page, program):
+    """defused(8) lists the commands, each with its page."""
+    said = re.findall(r"^\*defused[- ]([a-z]+)\*(?:\(8\)| \[_\w+_\])$", section(page, "COMMANDS"), re.M)
+    return [f"{name}: COMMANDS: {word}: on one side only"
+            for word in sorted(set(said) ^ {command["name"] for command in program["commands"]})]
+
+
 def keys_of(schema, path=""):
     """All keys of a configuration's schema, with dots."""
     if "properties" not in schema:
@@ -170,7 +177,8 @@ def check_knobs_named(name, text, keys):
     """What looks like a key is one, or an object of keys, or one value of a list of them."""
     known = keys | {key.rsplit(".", 1)[0] for key in keys}
     said = re.findall(rf"[`*]((?:{'|'.join(KNOB_GROUPS)})\.[a-z_\\.]+)[`*]", text)
-    return [f"{name}: `{key}`: no such key" for key in sorted({key.replace("\\", "") for key in said} - known)]
+    return [f"{name}: `{key}`: no such key" for key in sorted({key.replace("\\", "") for key in said} - known)
+            if not FILE_NAME.search(key)]
 
 
 def families(metrics):
