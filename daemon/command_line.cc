@@ -10,7 +10,7 @@ namespace defused {
 namespace {
 
 // What a user typed comes back in errors: no control character of it, and not more than fits a line.
-std::string quoted(const std::string& text) {
+std::string as_typed(const std::string& text) {
   constexpr std::size_t kShown = 64;
   return "\"" + sanitize(text, kShown) + "\"";
 }
@@ -19,11 +19,11 @@ std::string quoted(const std::string& text) {
 std::string check_every(const std::string& text) {
   const auto duration = parse_duration(text);
   if (duration && *duration >= std::chrono::milliseconds(10) && *duration <= std::chrono::minutes(1)) return {};
-  return "expected a duration from 10ms to 1m, got " + quoted(text);
+  return "expected a duration from 10ms to 1m, got " + as_typed(text);
 }
 
 std::string check_any_duration(const std::string& text) {
-  return parse_duration(text) ? std::string() : "expected a duration such as \"90s\" or \"5m\", got " + quoted(text);
+  return parse_duration(text) ? std::string() : "expected a duration such as \"90s\" or \"5m\", got " + as_typed(text);
 }
 
 constexpr std::uint64_t kFewestSamples = 2;
@@ -32,7 +32,7 @@ constexpr std::uint64_t kMostSamples = 100;
 std::string check_samples(const std::string& text) {
   const auto number = parse_u64(text);
   if (number && *number >= kFewestSamples && *number <= kMostSamples) return {};
-  return "expected a whole number from 2 to 100, got " + quoted(text);
+  return "expected a whole number from 2 to 100, got " + as_typed(text);
 }
 
 // A text that may not be empty.
@@ -245,7 +245,10 @@ std::optional<Options> CommandLine::chosen() {
   if (capture_command_->parsed()) return capture_;
   if (replay_command_->parsed()) return replay_;
   if (run_command_->parsed()) return run_;
-  if (config_command_->parsed()) return config_;
+  if (config_command_->parsed()) {
+    if (config_command_->get_subcommands().empty()) return std::nullopt;
+    return config_;
+  }
   if (version_command_->parsed() || wants_version_) return version_;
   if (prober_command_->parsed()) return prober_;
   if (front_command_->parsed()) return InternalFrontOptions{};

@@ -22,8 +22,10 @@ class CommandLine {
 
   CLI::App& app() { return app_; }
 
-  /// After app().parse(): what is to be done. Nothing: the words that `defused help` was given, see help_words().
+  /// After app().parse(): what is to be done. Nothing: no command, or none of those of `config`.
   [[nodiscard]] std::optional<Options> chosen();
+  /// `defused help`, and the words behind it.
+  [[nodiscard]] bool wants_help() const { return help_command_->parsed(); }
   [[nodiscard]] const std::vector<std::string>& help_words() const { return help_words_; }
   /// Whether the command line asks for the listing of all commands, internal-describe.
   [[nodiscard]] bool wants_listing() const { return describe_command_->parsed(); }

@@ -75,7 +75,7 @@ constexpr std::array<CommandText, 16> kTexts = {{
      "was made on would have. Asks nothing of this host and needs no root.",
      "defused replay stuck.tar.gz", "The table of `defused scan` as it stood when the capture was made.",
      "capture, scan, explain"},
-    {"run", kDaemon, "The daemon",
+    {"run", kDaemon, "Run it: look, serve metrics, act as configured",
      "Looks at this host every few seconds, serves metrics and a status page, and acts where the configuration says "
      "`enforce`. Without a configuration it only observes.",
      "defused run --web.listen-address 127.0.0.1:10073",

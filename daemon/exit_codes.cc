@@ -10,9 +10,12 @@ namespace defused {
 
 namespace {
 
-constexpr std::array<ExitCode, 14> kExitCodes = {{
-    {kExitOk, "done", "done, also where something is stuck; for `run`: stopped as asked", ""},
-    {kExitFailure, "failed", "failed at run time", ""},
+constexpr std::array<ExitCode, 17> kExitCodes = {{
+    {kExitOk, "done", "done", "pause resume capture config version help"},
+    {kExitOk, "looked", "looked and told, also where something is stuck", "scan explain connections replay"},
+    {kExitOk, "released", "what it held back is gone", "abort"},
+    {kExitOk, "stopped", "stopped as asked", "run"},
+    {kExitFailure, "failed", "failed at run time, or the output could not be written", ""},
     {kExitUsage, "usage", "wrong usage, or a configuration that is missing, broken or has an unknown key", ""},
     {kExitNotPermitted, "not permitted", "not root, or a capability is missing",
      "run scan explain connections abort capture pause resume"},

@@ -1,32 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/options.h"
 
+#include <unistd.h>
+
 #include <iostream>
 
 #include "daemon/command_description.h"
 #include "daemon/command_line.h"
 #include "daemon/exit_codes.h"
+#include "daemon/help.h"
+#include "daemon/terminal.h"
+#include "daemon/usage_error.h"
 
 namespace defused {
+
+namespace {
+
+int print_out(const std::string& text) {
+  std::cout << text << std::flush;
+  return std::cout.good() ? kExitOk : kExitFailure;
+}
+
+int print_help(const CLI::App& app, const std::string& name) {
+  return print_out(render_help(describe_command(app, name), look_at_screen(STDOUT_FILENO)));
+}
+
+// Nullptr: there is none, or it is hidden.
+const CLI::App* find_command(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* below : app.get_subcommands(nullptr)) {
+    if (below->get_name() == name && !below->get_group().empty()) return below;
+  }
+  return nullptr;
+}
+
+// `defused help WORDS`: of which command.
+int print_help_of(const CLI::App& program, const std::vector<std::string>& words) {
+  const CLI::App* app = &program;
+  std::string name;
+  for (const std::string& word : words) {
+    const CLI::App* below = find_command(*app, word);
+    if (below == nullptr) {
+      complain(explain_unknown_command(*app, word), "help");
+      return kExitUsage;
+    }
+    app = below;
+    name += (name.empty() ? "" : " ") + word;
+  }
+  return print_help(*app, name);
+}
+
+// The command that --help was said to.
+int print_help_of_parsed(const CLI::App& program) {
+  std::vector<std::string> words;
+  for (auto below = program.get_subcommands(); !below.empty(); below = below.front()->get_subcommands()) {
+    words.push_back(below.front()->get_name());
+  }
+  return print_help_of(program, words);
+}
+
+// Monitoring takes 2 for "critical", and node-problem-detector everything but 0 and 1 for "unknown".
+int usage_code(const CLI::App& app, const std::string& command) {
+  if (command != "check") return kExitUsage;
+  const CLI::App* check = app.get_subcommands().front();
+  return check->get_option("--node-problem-detector")->count() > 0 ? kExitUsage : kCheckUnknown;
+}
+
+int refuse_usage(const CLI::App& app, const UsageError& error) {
+  complain(error.sentence, error.command);
+  return usage_code(app, error.command);
+}
+
+}  // namespace
 
 std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   CommandLine line;
   CLI::App& app = line.app();
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
+  } catch (const CLI::CallForHelp&) {
+    return print_help_of_parsed(app);
   } catch (const CLI::ParseError& error) {
-    std::cerr << "defused: " << error.what() << " (see defused --help)\n";
-    return kExitUsage;
+    return refuse_usage(app, explain_usage_error(app, error));
   }
-  if (line.wants_listing()) {
-    std::cout << render_command_line_json(describe_command(app)) << std::flush;
-    return std::cout.good() ? kExitOk : kExitFailure;
-  }
+  if (line.wants_listing()) return print_out(render_command_line_json(describe_command(app)));
+  if (line.wants_help()) return print_help_of(app, line.help_words());
   if (auto chosen = line.chosen()) return *std::move(chosen);
-  std::cerr << "defused: a command is missing (see defused --help)\n";
-  return kExitUsage;
+  return refuse_usage(app, explain_missing_command(app));
 }
 
 }  // namespace defused

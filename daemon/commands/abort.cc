@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "base/text.h"
+#include "daemon/abort_answer.h"
 #include "daemon/accounting.h"
 #include "daemon/actor_lock.h"
 #include "daemon/commands/commands.h"
@@ -16,6 +17,7 @@
 #include "daemon/describe.h"
 #include "daemon/exit_codes.h"
 #include "daemon/one_shot.h"
+#include "daemon/terminal.h"
 #include "model/find_connection.h"
 
 namespace defused {
@@ -48,25 +50,27 @@ std::string describe_namespace(const NamespaceFinding& finding) {
   return text;
 }
 
-void show_gates(const std::vector<Decision>& decisions) {
+std::string render_gates(const std::vector<Decision>& decisions) {
+  std::string out;
   for (const GateInWords& gate : put_in_words(decisions)) {
-    std::cout << "held by " << to_string(gate.gate) << ": " << gate.looks_at << " (" << gate.why << ")\n";
+    out += "held by " + std::string(to_string(gate.gate)) + ": " + gate.looks_at + " (" + gate.why + ")\n";
   }
+  return out;
 }
 
-void show(const Report& report, const ConnectionFinding& connection, const std::vector<Decision>& decisions,
-          ExposeSource expose) {
-  std::cout << describe_connection(connection, expose) << "\n";
+std::string render(const Report& report, const ConnectionFinding& connection, const std::vector<Decision>& decisions,
+                   ExposeSource expose) {
+  std::string out = describe_connection(connection, expose) + "\n";
   for (const NamespaceFinding& finding : report.findings.namespaces) {
     const bool concerned = std::any_of(decisions.begin(), decisions.end(),
                                        [&](const Decision& made) { return made.pid_namespace == finding.id; });
     if (!concerned) continue;
-    std::cout << "holds " << describe_namespace(finding) << "\n";
+    out += "holds " + describe_namespace(finding) + "\n";
     for (const BlockedThread& thread : finding.blocked_threads) {
-      if (thread.connection == connection.id) std::cout << "  thread " << describe_thread(thread) << "\n";
+      if (thread.connection == connection.id) out += "  thread " + describe_thread(thread) + "\n";
     }
   }
-  show_gates(decisions);
+  return out + render_gates(decisions);
 }
 
 bool only_age_holds(const std::vector<Decision>& decisions) {
@@ -79,6 +83,7 @@ bool only_age_holds(const std::vector<Decision>& decisions) {
 // Returns kExitOk where it may go on.
 int check_answer(const AbortOptions& options, ConnectionId id) {
   if (options.yes) return kExitOk;
+  if (options.look.json) return refuse(kExitNotConfirmed, "with --json nobody is asked: say --yes to abort it");
   if (isatty(STDIN_FILENO) != 1) {
     return refuse(kExitNotConfirmed, "standard input is no terminal: say --yes where nobody can be asked");
   }
@@ -90,34 +95,29 @@ int check_answer(const AbortOptions& options, ConnectionId id) {
   return answer == number(id) ? kExitOk : refuse(kExitNotConfirmed, "not confirmed; nothing was written");
 }
 
-int tell_end(const Report& report, ConnectionId id) {
-  for (const OutcomeRecord& record : report.outcomes) {
-    if (record.connection != id) continue;
-    std::cout << describe_outcome(record) << "\n";
-    if (record.outcome == Outcome::released) return kExitOk;
-    return may_have_written(record.outcome) ? kExitNotFreed : kExitHeld;
-  }
-  const auto decisions = decisions_for(report, id);
-  if (any_abort(decisions)) {
-    std::cout << "what came of it is not known: see the audit log; it is not tried again\n";
-    return kExitNotFreed;
-  }
-  show_gates(decisions);
-  if (!report.remedy.record_trouble.empty()) std::cout << report.remedy.record_trouble << "\n";
-  std::cout << "nothing was written\n";
-  return kExitHeld;
-}
-
 class AbortByHand {
  public:
   AbortByHand(const AbortOptions& options, Settings settings, ConnectionId id)
-      : options_(options), settings_(std::move(settings)), id_(id) {}
+      : options_(options), settings_(std::move(settings)) {
+    answer_.connection = id;
+  }
 
   int run() {
+    answer_.exit_code = look_and_act();
+    return options_.look.json ? print(render_abort_json(answer_), answer_.exit_code) : answer_.exit_code;
+  }
+
+ private:
+  // For people: as JSON all is told at the end.
+  void tell(const std::string& text) const {
+    if (!options_.look.json) std::cout << text;
+  }
+
+  int look_and_act() {
     if (auto made = make_state_directory(settings_); !made) return refuse(kExitFailure, made.error().message);
     Wish wish;
     wish.whole_index = true;
-    wish.by_hand = HandOrder{id_, ByHand{operator_uid(), options_.override_reason.value_or("")}};
+    wish.by_hand = HandOrder{answer_.connection, ByHand{operator_uid(), options_.override_reason.value_or("")}};
     settings_.policy.mode = Mode::dry_run;
     auto probe = Probe::start(settings_, wish);
     if (!probe) return refuse(kExitFailure, probe.error().message);
@@ -125,31 +125,40 @@ class AbortByHand {
     const bool looked = probe_->look(options_.look.samples, options_.look.every);
     const int held = judge(looked);
     if (held != kExitOk) return held;
-    const int answer = check_answer(options_, id_);
-    return answer == kExitOk ? act() : answer;
+    const int confirmed = check_answer(options_, answer_.connection);
+    return confirmed == kExitOk ? act() : confirmed;
   }
 
- private:
+  void keep(const std::vector<Decision>& decisions) {
+    answer_.pid_namespaces.clear();
+    for (const Decision& decision : decisions) answer_.pid_namespaces.push_back(decision.pid_namespace);
+    answer_.gates = any_abort(decisions) ? std::vector<GateInWords>() : put_in_words(decisions);
+  }
+
   int judge(bool looked) {
+    const ConnectionId id = answer_.connection;
     const OneShot& shot = probe_->so_far();
     if (!looked || !shot.pass || !has_diagnosis(shot.pass->report)) {
       return refuse(kExitFailure, shot.trouble.empty() ? "the processes could not be listed" : shot.trouble);
     }
     const Report& report = shot.pass->report;
-    const ConnectionFinding* connection = find_connection(report, id_);
+    const ConnectionFinding* connection = find_connection(report, id);
     if (connection == nullptr) {
-      return refuse(kExitNothingThere, "there is no connection " + number(id_) + " in /sys/fs/fuse/connections");
+      return refuse(kExitNothingThere, "there is no connection " + number(id) + " in /sys/fs/fuse/connections");
     }
-    const auto decisions = decisions_for(report, id_);
-    show(report, *connection, decisions, settings_.expose_source);
+    const auto decisions = decisions_for(report, id);
+    keep(decisions);
+    tell(render(report, *connection, decisions, settings_.expose_source));
     if (decisions.empty()) {
-      std::cout << "no dying PID namespace is held by it, so there is nothing to free; what it does: defused explain "
-                << "connection:" << number(id_) << "\n";
+      tell(
+          "no dying PID namespace is held by it, so there is nothing to free; what it does: defused explain "
+          "connection:" +
+          number(id) + "\n");
       return kExitHeld;
     }
     if (any_abort(decisions)) return kExitOk;
-    if (only_age_holds(decisions)) std::cout << "go past these with --override REASON, if you know why it is stuck\n";
-    std::cout << "nothing was written\n";
+    if (only_age_holds(decisions)) tell("go past these with --override REASON, if you know why it is stuck\n");
+    tell("nothing was written\n");
     return kExitHeld;
   }
 
@@ -162,14 +171,34 @@ class AbortByHand {
     if (probe_->give_settings(settings_)) probe_->look(1, options_.look.every);
     // It ends, or has SIGKILL pending, before the lock is let go of.
     const OneShot end = probe_->end();
-    if (!end.trouble.empty()) std::cerr << "defused: " << end.trouble << "\n";
+    if (!end.trouble.empty()) complain(end.trouble);
     if (end.samples == before || !end.pass) return refuse(kExitFailure, "the prober ended early; see the audit log");
-    return tell_end(end.pass->report, id_);
+    return tell_end(end.pass->report);
+  }
+
+  int tell_end(const Report& report) {
+    for (const OutcomeRecord& record : report.outcomes) {
+      if (record.connection != answer_.connection) continue;
+      answer_.outcome = record;
+      tell(describe_outcome(record) + "\n");
+      if (record.outcome == Outcome::released) return kExitOk;
+      return may_have_written(record.outcome) ? kExitNotFreed : kExitHeld;
+    }
+    const auto decisions = decisions_for(report, answer_.connection);
+    keep(decisions);
+    if (any_abort(decisions)) {
+      tell("what came of it is not known: see the audit log; it is not tried again\n");
+      return kExitNotFreed;
+    }
+    tell(render_gates(decisions));
+    if (!report.remedy.record_trouble.empty()) tell(report.remedy.record_trouble + "\n");
+    tell("nothing was written\n");
+    return kExitHeld;
   }
 
   const AbortOptions& options_;
   Settings settings_;
-  ConnectionId id_;
+  AbortAnswer answer_;
   std::unique_ptr<Probe> probe_;
 };
 

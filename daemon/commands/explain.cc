@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <iostream>
+#include <unistd.h>
 
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/explain_text.h"
+#include "daemon/terminal.h"
 
 namespace defused {
 
@@ -19,22 +20,17 @@ int exit_code(const SubjectFinding& subject) {
 
 int explain_command(const ExplainOptions& options) {
   const auto subject = parse_subject(options.subject);
-  if (!subject) {
-    std::cerr << "defused: " << subject.error().message << "\n";
-    return kExitUsage;
-  }
+  if (!subject) return refuse(kExitUsage, subject.error().message);
   Wish wish;
   wish.subject = *subject;
   // dry_run: the gates beyond `mode` are asked too, and nothing can be written.
   const auto taken = take_look("explain", options.look, Mode::dry_run, wish);
   if (const int* code = std::get_if<int>(&taken)) return *code;
   const Look& look = std::get<Look>(taken);
-  if (!look.pass.subject) {
-    std::cerr << "defused: the prober ended before it had looked for what was asked\n";
-    return kExitFailure;
-  }
+  if (!look.pass.subject) return refuse(kExitFailure, "the prober ended before it had looked for what was asked");
   const int code = has_diagnosis(look.pass.report) ? exit_code(*look.pass.subject) : kExitFailure;
-  const ExplainInput input{look.pass, look.configured, put_in_words(look.pass.report.decisions), look.expose};
+  const ExplainInput input{look.pass, look.configured, put_in_words(look.pass.report.decisions), look.expose,
+                           look_at_screen(STDOUT_FILENO)};
   if (!options.look.json) return print(render_explanation(input), code);
   constexpr int kIndent = 2;
   const Report concerned = reduce_to_subject(look.pass);

@@ -10,6 +10,7 @@
 #include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "daemon/terminal.h"
 #include "remedy/audit_file.h"
 #include "remedy/audit_record.h"
 #include "remedy/inhibit.h"
@@ -23,7 +24,7 @@ namespace {
 void record(const Settings& settings, const std::string& line) {
   AuditFile audit(settings.state_directory, settings.audit);
   if (auto told = audit.append(line); !told) {
-    std::cerr << "defused: this could not be recorded in the audit log: " << told.error().message << "\n";
+    complain("this could not be recorded in the audit log: " + told.error().message);
   }
 }
 
