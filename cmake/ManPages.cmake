@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The man pages, by scdoc from docs/man/NAME.SECTION.scd, where it is found: without it all is built but them.
+# The man pages, by scdoc from docs/man/NAME.SECTION.scd, where it is found: without it all is built but them. No word is
+# hyphenated, since most that are long enough are names to copy; groff's .TH takes back what scdoc says of that before it.
 find_program(DEFUSED_SCDOC scdoc)
 if(NOT DEFUSED_SCDOC)
   message(STATUS "scdoc not found: no man pages")
@@ -15,7 +16,7 @@ foreach(page ${pages})
   set(source ${PROJECT_SOURCE_DIR}/docs/man/${page}.scd)
   set(output ${CMAKE_BINARY_DIR}/man/${page})
   add_custom_command(OUTPUT ${output} VERBATIM
-    COMMAND sh -c "exec \"$0\" <\"$1\" >\"$2\"" ${DEFUSED_SCDOC} ${source} ${output}
+    COMMAND sh -c "\"$0\" <\"$1\" >\"$2.scdoc\" && sed '/^\\.TH /a .nh' \"$2.scdoc\" >\"$2\"" ${DEFUSED_SCDOC} ${source} ${output}
     DEPENDS ${source})
   list(APPEND built ${output})
   string(REGEX MATCH "[0-9]$" section ${page})

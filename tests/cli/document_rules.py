@@ -210,6 +210,7 @@ def check_see_also(name, page, names):
 
 
 def check_width(name, shown, most=80):
-    """Of a page as it is shown, without the marks of bold and underlined."""
-    plain = re.sub(r".\x08|\x1b\[[\d;]*m", "", shown)
-    return [f"{name}: {len(line)} columns: {line.strip()}" for line in plain.splitlines() if len(line) > most]
+    """Of a page as it is shown, without the marks of bold and underlined; and no name is cut by a hyphen."""
+    lines = re.sub(r".\x08|\x1b\[[\d;]*m", "", shown).splitlines()
+    return [f"{name}: {len(line)} columns: {line.strip()}" for line in lines if len(line) > most] + [
+        f"{name}: cut: {line.strip()}" for line in lines if line.endswith("\N{HYPHEN}")]

@@ -14,7 +14,8 @@ import unittest
 import document_rules as rules
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
-DEFUSED = os.path.join(os.environ.get("DEFUSED_BUILD", REPO / "build"), "defused")
+BUILD = pathlib.Path(os.environ.get("DEFUSED_BUILD", REPO / "build"))
+DEFUSED = BUILD / "defused"
 MAN = REPO / "docs" / "man"
 # What mandoc says of every page of scdoc.
 SCDOC_HABIT = re.compile(r"skipping paragraph macro")
@@ -79,12 +80,11 @@ class ManPages(Documents):
 
     @unittest.skipUnless(shutil.which("scdoc"), "no scdoc")
     def test_as_they_are_shown(self):
-        for name, page in self.pages.items():
-            made = run("scdoc", text=page)
-            self.assertEqual(made.returncode, 0, f"{name}: {made.stderr}")
-            judged = run("mandoc", "-T", "lint", "-W", "warning", text=made.stdout)
+        for name in self.pages:
+            page = (BUILD / "man" / name).read_text(encoding="utf-8")
+            judged = run("mandoc", "-T", "lint", "-W", "warning", text=page)
             self.assertEqual([], [line for line in judged.stdout.splitlines() if not SCDOC_HABIT.search(line)], name)
-            shown = run("groff", "-t", "-man", "-Tutf8", "-rLL=80n", "-ww", text=made.stdout)
+            shown = run("groff", "-t", "-man", "-Tutf8", "-rLL=80n", "-ww", text=page)
             self.assertEqual((shown.returncode, shown.stderr), (0, ""), name)
             self.check(rules.check_width(name, shown.stdout))
             self.assertGreater(len(shown.stdout.splitlines()), 40, name)
@@ -252,7 +252,7 @@ class Rules(unittest.TestCase):
                    ["defused_uptime", "`defused_up_sum`", "`defused_x*`", "sum(rate(defused_tim[5m]))"], known)
 
     def test_width(self):
-        self.check(rules.check_width, "x" * 80 + "\n" + "_\x08" * 60 + "x", ["x" * 81, "\x1b[1m" + "x" * 81])
+        self.check(rules.check_width, "x" * 80 + "\n" + "_\x08" * 60 + "x", ["x" * 81, "\x1b[1m" + "x" * 81, "de\N{HYPHEN}\nfused"])
 
 
 if __name__ == "__main__":
