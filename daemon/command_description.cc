@@ -32,6 +32,14 @@ OptionDescription describe_option(const CLI::Option& option) {
   return out;
 }
 
+std::vector<std::string> names_of_commands(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::App* below : app.get_subcommands(nullptr)) {
+    if (!below->get_group().empty()) out.push_back(below->get_name());
+  }
+  return out;
+}
+
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> out;
   for (const std::string_view part : split_fields(text, ',')) out.emplace_back(trim(part));
@@ -45,6 +53,7 @@ Json option_json(const OptionDescription& option) {
   json["default"] = option.default_value.empty() ? Json() : Json(option.default_value);
   json["required"] = option.required;
   json["repeatable"] = option.repeatable;
+  json["values"] = option.values;
   json["description"] = option.text;
   return json;
 }
@@ -107,6 +116,7 @@ CommandDescription describe_command(const CLI::App& app, const std::string& name
   for (const CLI::Option* option : app.get_options()) {
     (option->get_positional() ? out.arguments : out.options).push_back(describe_option(*option));
   }
+  if (name == "help") out.arguments.front().values = names_of_commands(*app.get_parent());
   for (const CLI::App* below : app.get_subcommands(nullptr)) {
     if (below->get_group().empty()) continue;
     out.commands.push_back(describe_command(*below, name.empty() ? below->get_name() : name + " " + below->get_name()));

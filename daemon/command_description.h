@@ -9,7 +9,7 @@
 
 #include "daemon/exit_codes.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's
 class App;
 }
 
@@ -20,6 +20,7 @@ struct OptionDescription {
   std::string value;               ///< what its value stands for, `DURATION`; "": it takes none, or is an argument
   std::string default_value;       ///< "": none, or the text says it
   std::string text;
+  std::vector<std::string> values;  ///< all that it takes, where these are few; none: see the text
   bool required = false;
   bool repeatable = false;
 };

@@ -39,9 +39,8 @@ std::string check_samples(const std::string& text) {
 std::string check_named(const std::string& text) { return text.empty() ? "expected a name, got \"\"" : ""; }
 
 // Flags take no value: --json=no would be read as one.
-template <typename Target>
-void add_flag(CLI::App& command, const char* name, Target& target, const char* text) {
-  command.add_flag(name, target, text)->disable_flag_override();
+CLI::Option* add_flag(CLI::App& command, const char* name, bool& target, const char* text) {
+  return command.add_flag(name, target, text)->disable_flag_override();
 }
 
 template <typename Target>
@@ -153,7 +152,10 @@ void CommandLine::add_check() {
   add_flag(*check_command_, "--json", check_.json, "Print it as JSON (schema defused.check/v1)");
   add_flag(*check_command_, "--probe", check_.alone, "Look now, also where a daemon runs and could be asked");
   add_flag(*check_command_, "--node-problem-detector", check_.node_problem_detector,
-           "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line");
+           "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line")
+      ->excludes("--json");
+  add_flag(*check_command_, "--warnings", check_.warnings, "With --node-problem-detector: a warning is a problem too")
+      ->needs("--node-problem-detector");
   add_option(*check_command_, "--critical-after", critical_after_, "DURATION", "A younger deadlock is a warning")
       ->default_str("0s")
       ->check(check_any_duration);

@@ -18,7 +18,7 @@ constexpr std::array<ExitCode, 17> kExitCodes = {{
     {kExitFailure, "failed", "failed at run time, or the output could not be written", ""},
     {kExitUsage, "usage", "wrong usage, or a configuration that is missing, broken or has an unknown key", ""},
     {kExitNotPermitted, "not permitted", "not root, or a capability is missing",
-     "run scan explain connections abort capture pause resume"},
+     "run scan explain connections abort capture pause resume config"},
     {kExitAddress, "address", "an address to listen on cannot be used", "run"},
     {kExitAlreadyRunning, "busy",
      "another `defused` runs with this runtime directory, or somebody else acts at this moment", "run abort resume"},

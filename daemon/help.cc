@@ -103,6 +103,7 @@ std::string usage_of(const CommandDescription& command) {
 
 std::vector<Entry> entries_of(const std::vector<OptionDescription>& options) {
   std::vector<Entry> out;
+  out.reserve(options.size());
   for (const OptionDescription& option : options) {
     Entry entry;
     for (const std::string& name : option.names) entry.term += (entry.term.empty() ? "" : ", ") + name;
@@ -116,6 +117,7 @@ std::vector<Entry> entries_of(const std::vector<OptionDescription>& options) {
 
 std::vector<Entry> entries_of(const std::vector<ExitCode>& codes) {
   std::vector<Entry> out;
+  out.reserve(codes.size());
   for (const ExitCode& exit : codes) out.push_back({std::to_string(exit.code), std::string(exit.meaning)});
   return out;
 }

@@ -21,7 +21,7 @@ _defused_options_of() {
     run) options="--config --web.listen-address --web.telemetry-path --web.config.file" ;;
     scan | explain | connections) options="--json $look" ;;
     abort) options="--override --yes --json $look" ;;
-    check) options="--json --probe --node-problem-detector --critical-after --config" ;;
+    check) options="--json --probe --node-problem-detector --warnings --critical-after --config" ;;
     capture) options="-o --output --all --redact --force $look" ;;
     replay) options="--json --explain --config" ;;
     pause) options="--config" ;;

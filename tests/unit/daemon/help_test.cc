@@ -128,8 +128,9 @@ TEST_CASE("the listing") {
   const auto& scan = json["commands"][0];
   CHECK(scan["name"] == "scan");
   CHECK(scan["options"][2] == nlohmann::json::parse(R"({"names": ["--samples"], "value": "N", "default": "3",
-      "required": false, "repeatable": false,
+      "required": false, "repeatable": false, "values": [],
       "description": "How often to look, from 2 to 100: what does not move in between is stuck"})"));
+  CHECK(json["commands"].back()["positionals"][0]["values"].size() == json["commands"].size());
   CHECK(json.dump().find("internal-") == std::string::npos);
 }
 

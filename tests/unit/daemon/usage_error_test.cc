@@ -73,6 +73,12 @@ TEST_CASE("values out of range name the range") {
         "check: --critical-after: expected a duration such as \"90s\" or \"5m\", got \"soon\"");
 }
 
+TEST_CASE("options that need or exclude each other") {
+  CHECK(explain({"check", "--warnings"}) == "check: --warnings requires --node-problem-detector");
+  CHECK(explain({"check", "--json", "--node-problem-detector"}) == "check: --json excludes --node-problem-detector");
+  CHECK(explain({"check", "--warnings", "--node-problem-detector"}) == "taken");
+}
+
 TEST_CASE("arguments") {
   CHECK(explain({"abort"}) == "abort: N is missing: expected defused abort N");
   CHECK(explain({"pause"}) == "pause: REASON is missing: expected defused pause REASON");
