@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "base/text.h"
+#include "daemon/check_output.h"
 #include "daemon/exit_codes.h"
 #include "settings/settings_file.h"
 
@@ -118,8 +119,12 @@ struct CommandLine {
   void add_check() {
     check_command->add_flag("--json", check.json, "Print it as JSON (schema defused.check/v1)");
     check_command->add_flag("--probe", check.alone, "Look now, also where a daemon runs and could be asked");
-    check_command->add_flag("--node-problem-detector", check.node_problem_detector,
-                            "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line");
+    check_command
+        ->add_flag("--node-problem-detector", check.node_problem_detector,
+                   "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line")
+        ->excludes("--json");
+    check_command->add_flag("--warnings", check.warnings, "For node-problem-detector: a warning is a problem too")
+        ->needs("--node-problem-detector");
     check_command->add_option("--critical-after", critical_after, "A younger deadlock is a warning (default 0s)")
         ->check(check_any_duration);
     check_command->add_option("--config", check.config, "Configuration that names the daemon's runtime directory");
@@ -236,6 +241,11 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   } catch (const CLI::CallForAllHelp& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
+    // Monitoring systems show standard output, and take the others' 2 for CRITICAL.
+    if (argc > 1 && std::string_view(argv[1]) == "check") {
+      std::cout << "DEFUSED UNKNOWN: " << escape_for_monitoring(error.what()) << " (see defused check --help)\n";
+      return static_cast<int>(CheckState::unknown);
+    }
     std::cerr << "defused: " << error.what() << " (see defused --help)\n";
     return kExitUsage;
   }

@@ -59,6 +59,7 @@ struct CheckOptions {
   bool json = false;
   bool alone = false;  ///< --probe: looks itself, also where a daemon runs
   bool node_problem_detector = false;
+  bool warnings = false;          ///< for that: a warning is a problem too
   Nanoseconds critical_after{0};  ///< a deadlock younger than this is a warning
 };
 
