@@ -21,6 +21,12 @@ install(FILES config/completions/_defused DESTINATION ${CMAKE_INSTALL_DATADIR}/z
 install(FILES config/defused.schema.json config/defused.audit.schema.json config/defused.report.schema.json
         DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/prometheus DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+# As the unit: with the path of the program.
+file(READ ${PROJECT_SOURCE_DIR}/config/node-problem-detector/defused-monitor.json monitor)
+string(REPLACE "/usr/sbin/defused" "${CMAKE_INSTALL_FULL_SBINDIR}/defused" monitor "${monitor}")
+file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused-monitor.json CONTENT "${monitor}")
+install(FILES ${CMAKE_BINARY_DIR}/generated/defused-monitor.json
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/defused/node-problem-detector)
 install(CODE "
   set(target \"\$ENV{DESTDIR}${DEFUSED_CONFIG_DIR}/defused.json\")
   if(EXISTS \"\${target}\")

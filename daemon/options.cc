@@ -3,9 +3,9 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <iostream>
 
+#include "daemon/check_output.h"
 #include "daemon/command_description.h"
 #include "daemon/command_line.h"
 #include "daemon/exit_codes.h"
@@ -60,9 +60,8 @@ int print_help_of_parsed(const CLI::App& program) {
 }
 
 // Monitoring shows standard output and takes 2 for "critical"; node-problem-detector takes 2 for "unknown".
-int refuse_check(const CLI::App& check, std::string sentence) {
-  std::replace(sentence.begin(), sentence.end(), '|', '/');  // what follows one is performance data
-  std::cout << "DEFUSED UNKNOWN: " << sentence << std::endl;
+int refuse_check(const CLI::App& check, const std::string& sentence) {
+  std::cout << "DEFUSED UNKNOWN: " << escape_for_monitoring(sentence) << std::endl;
   return check.get_option("--node-problem-detector")->count() > 0 ? kExitUsage : kCheckUnknown;
 }
 
