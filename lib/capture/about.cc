@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kSchema = "defused.capture/v1";
+constexpr const char* kEvidenceSchema = "defused.evidence/v1";
 constexpr std::uint64_t kMaxTime = 1ULL << 62U;  // ns, 146 years: no difference of two overflows
 constexpr std::size_t kMaxBootId = 64;           // it is a UUID
 constexpr std::size_t kMaxBytes = 64U << 10U;    // of either file
@@ -59,6 +60,7 @@ class Members {
   void complain(const std::string& sentence) {
     if (trouble_.empty()) trouble_ = std::string(file_) + ": " + sentence;
   }
+  [[nodiscard]] bool has(const char* key) const { return find(key) != nullptr; }
   [[nodiscard]] bool well() const { return trouble_.empty(); }
   [[nodiscard]] Failure failure() const { return fail(ErrorKind::malformed, trouble_); }
 
@@ -73,6 +75,17 @@ class Members {
   Json object_;
   std::string trouble_;
 };
+
+// Those of the first versions had no host and no number for the time.
+Result<CaptureAbout> parse_evidence(Members& members) {
+  CaptureAbout about;
+  about.evidence = true;
+  about.looks = 1;
+  if (members.has("host")) about.host = members.text("host");
+  if (members.has("time_ns")) about.time = members.time("time_ns");
+  if (!members.well()) return members.failure();
+  return about;
+}
 
 }  // namespace
 
@@ -91,6 +104,7 @@ std::string render_about(const CaptureAbout& about) {
 Result<CaptureAbout> parse_about(std::string_view text) {
   Members members(text, "about.json");
   const std::string schema = members.text("schema");
+  if (schema == kEvidenceSchema) return parse_evidence(members);
   if (schema != kSchema) members.complain(std::string("schema: expected ") + kSchema + ", got '" + schema + "'");
   CaptureAbout about;
   about.version = members.text("version");

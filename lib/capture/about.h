@@ -22,6 +22,7 @@ struct CaptureAbout {
   bool all = false;     ///< of the whole host, not of the candidates
   bool redacted = false;
   std::uint32_t looks = 0;
+  bool evidence = false;  ///< of a bundle that the daemon kept when it acted (lib/remedy, evidence_store.h)
 };
 
 /// look.json: what a look knew beside the files.
@@ -37,7 +38,8 @@ struct LookAbout {
 
 /// One line, with a newline.
 std::string render_about(const CaptureAbout& about);
-/// malformed: not JSON, another schema, a member of another kind. A member that is not known is passed over.
+/// The about.json of an evidence bundle is taken too: it says no more than host and time. malformed: not JSON, another
+/// schema, a member of another kind. A member that is not known is passed over.
 Result<CaptureAbout> parse_about(std::string_view text);
 
 std::string render_look(const LookAbout& look);

@@ -234,7 +234,7 @@ TEST_CASE("more files or bytes than there may be are refused before they are rea
   std::string bytes = read_whole(path);
   bytes.replace(124, 12, "07777777777 ");  // 1 GiB - 1
   unsigned sum = 8U * 32U;
-  for (std::size_t i = 0; i < 512; ++i) sum += i < 148 || i >= 156 ? static_cast<unsigned char>(bytes[i]) : 0;
+  for (std::size_t i = 0; i < 512; ++i) sum += i < 148 || i >= 156 ? static_cast<unsigned char>(bytes[i]) : 0U;
   char text[8];
   std::snprintf(text, sizeof text, "%06o", sum);
   bytes.replace(148, 8, std::string(text, 7) + " ");

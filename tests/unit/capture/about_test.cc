@@ -65,6 +65,20 @@ TEST_CASE("a host that calls itself by escape sequences is made harmless, and wh
   CHECK(about->host == "\\x1b]0;x\\x07");
 }
 
+TEST_CASE("the about.json of an evidence bundle says host and time, or neither") {
+  const auto now =
+      parse_about(R"({"schema":"defused.evidence/v1","host":"n","time_ns":5,"connection":40,"left_out":0})");
+  REQUIRE(now);
+  CHECK(now->evidence);
+  CHECK(now->host == "n");
+  CHECK(now->time == 5ns);
+  const auto once =
+      parse_about(R"({"schema":"defused.evidence/v1","time":"2026-11-24T12:15:00.000Z","connection":40})");
+  REQUIRE(once);
+  CHECK(once->time == 0ns);
+  CHECK_FALSE(parse_about(R"({"schema":"defused.evidence/v1","host":1})"));
+}
+
 TEST_CASE("look.json comes back as it was written, and what is not as it should be is told") {
   const std::string text = render_look(make_look());
   const auto back = parse_look(text);
