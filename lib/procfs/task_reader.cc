@@ -164,7 +164,7 @@ void SuspectReader::read_open_mounts(const Beneath& directory, const std::string
   if (truncated) add_gap(thread.gaps, "fdinfo", ErrorKind::unsupported);
   auto& ids = thread.open_mount_ids;
   for (const std::string& name : *names) {
-    if (out_of_time()) {
+    if (directory.is_put_off(task + "fdinfo/" + name, out_of_time())) {
       add_gap(thread.gaps, "fdinfo", ErrorKind::timeout);
       thread.all_read = false;
       break;
@@ -294,7 +294,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, Susp
     for (const ThreadSample& thread : kept->sample.threads) shared.before[thread.id.tid] = &thread;
   }
   for (const NumberedEntry& entry : *tids) {
-    if (out_of_time()) {
+    if (directory->is_put_off("task/" + std::to_string(entry.number), out_of_time())) {
       add_gap(sample.gaps, "task", ErrorKind::timeout);
       sample.threads_complete = false;
       break;
