@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/recorder.h"
@@ -37,15 +38,20 @@ class FileTree {
   void add_tree(std::string_view root, const FileTree& other);
   void remove(std::string_view path);  ///< and what is below
 
-  [[nodiscard]] const std::map<std::string, Node, std::less<>>& nodes() const { return nodes_; }
+  using Nodes = std::map<std::string, Node, std::less<>>;
+  [[nodiscard]] const Nodes& nodes() const { return nodes_; }
   [[nodiscard]] const Node* find(std::string_view path) const;  ///< null: not there
   /// What lies below `root`, with paths from there; empty where there is no such directory.
-  [[nodiscard]] FileTree below(std::string_view root) const;
-  [[nodiscard]] std::uint64_t bytes() const;  ///< of paths and texts
+  [[nodiscard]] FileTree below(std::string_view root) const;  ///< "": all of it
+  [[nodiscard]] std::uint64_t bytes() const;                  ///< of paths and texts
   bool operator==(const FileTree&) const = default;
 
  private:
-  std::map<std::string, Node, std::less<>> nodes_;
+  void add(std::string_view path, Node node);
+  void add_listed(const std::string& directory, std::string_view listing);
+  [[nodiscard]] std::pair<Nodes::const_iterator, Nodes::const_iterator> range_below(std::string_view path) const;
+
+  Nodes nodes_;
 };
 
 /// For handing a tree to another process of the same binary.
