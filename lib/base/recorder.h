@@ -46,7 +46,7 @@ class ReadRecorder {
 
   [[nodiscard]] const std::map<std::string, Failed>& errors() const { return errors_; }
   [[nodiscard]] const std::map<std::string, Entry>& entries() const { return entries_; }
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }             ///< of entries
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }        ///< of entries
   [[nodiscard]] std::size_t left_out() const { return left_out_; }  ///< readings that did not fit
 
  private:

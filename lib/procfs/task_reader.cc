@@ -97,6 +97,10 @@ void take_brief(const ProcessBrief& brief, ThreadSample& thread) {
   thread.tracer = brief.tracer;
 }
 
+bool was_not_asked(const Result<std::string>& result) {
+  return !result && result.error().kind == ErrorKind::timeout && result.error().code == kNotAsked;
+}
+
 void keep(ThreadSample& thread) {
   thread.kept = true;
   // Of this very moment, so it is asked again (merge_waits).
@@ -337,14 +341,13 @@ BoundedRequest request_of(const Hazard& hazard, const ProcessSample& sample) {
 
 void take_hazard(const Hazard& hazard, const Result<std::string>& result, ProcessSample& sample) {
   if (hazard.file == Hazard::File::pid_namespace) {
-    const bool not_asked = !result && result.error().code == kNotAsked;
-    if (not_asked && !sample.threads.empty()) sample.threads.front().all_read = false;
+    if (was_not_asked(result) && !sample.threads.empty()) sample.threads.front().all_read = false;
     if (!result) return note(sample.gaps, "ns/pid", result.error());
     if (const auto id = parse_namespace_link(*result, "pid")) sample.pid_namespace = *id;
     return;
   }
   ThreadSample& thread = sample.threads[hazard.thread];
-  if (!result && result.error().code == kNotAsked) thread.all_read = false;
+  if (was_not_asked(result)) thread.all_read = false;
   if (hazard.file == Hazard::File::stat) take_stat(result, thread);
   if (hazard.file == Hazard::File::stack) take_stack(result, thread);
   if (hazard.file == Hazard::File::wchan) take_wchan(result, thread);
