@@ -149,10 +149,30 @@ FileTree FileTree::below(std::string_view root) const {
   return out;
 }
 
+FileTree FileTree::take_below(std::string_view root) {
+  FileTree out;
+  auto [at, last] = range_below(root);
+  const std::size_t prefix = root.empty() ? 0 : root.size() + 1;
+  while (at != last) {
+    auto node = nodes_.extract(at++);
+    node.key().erase(0, prefix);
+    out.nodes_.insert(out.nodes_.end(), std::move(node));
+  }
+  return out;
+}
+
 std::uint64_t FileTree::bytes() const {
   std::uint64_t sum = 0;
   for (const auto& [path, node] : nodes_) sum += path.size() + node.text.size();
   return sum;
+}
+
+bool is_below_any(const std::set<std::string, std::less<>>& paths, std::string_view path) {
+  if (paths.empty()) return false;
+  for (std::size_t end = path.rfind('/'); end != std::string_view::npos; end = path.rfind('/', end - 1)) {
+    if (paths.find(path.substr(0, end)) != paths.end()) return true;
+  }
+  return false;
 }
 
 // Of each node: its kind, the sizes of path and text, both.

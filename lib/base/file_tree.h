@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,7 +44,9 @@ class FileTree {
   [[nodiscard]] const Node* find(std::string_view path) const;  ///< null: not there
   /// What lies below `root`, with paths from there; empty where there is no such directory.
   [[nodiscard]] FileTree below(std::string_view root) const;  ///< "": all of it
-  [[nodiscard]] std::uint64_t bytes() const;                  ///< of paths and texts
+  /// The same, taken out of here without a copy.
+  FileTree take_below(std::string_view root);
+  [[nodiscard]] std::uint64_t bytes() const;  ///< of paths and texts
   bool operator==(const FileTree&) const = default;
 
  private:
@@ -53,6 +56,9 @@ class FileTree {
 
   Nodes nodes_;
 };
+
+/// Whether one of `paths` is above `path`: "proc" is above "proc/1/status", and not above "proc" or "proc-x".
+bool is_below_any(const std::set<std::string, std::less<>>& paths, std::string_view path);
 
 /// For handing a tree to another process of the same binary.
 std::vector<std::uint8_t> encode_tree(const FileTree& tree);

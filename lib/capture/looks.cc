@@ -19,17 +19,14 @@ std::string place_of(std::size_t later) { return std::string(kLater) + "/" + std
 
 // Topmost paths that are in `before` and not in `after`, or are something of another kind there; a line each.
 std::string list_gone(const FileTree& before, const FileTree& after) {
-  std::string lines;
-  std::string_view above;
+  std::set<std::string, std::less<>> gone;
   for (const auto& [path, node] : before.nodes()) {
-    const bool told = !above.empty() && path.size() > above.size() && path[above.size()] == '/' &&
-                      path.compare(0, above.size(), above) == 0;
-    if (told) continue;
+    if (is_below_any(gone, path)) continue;
     const FileTree::Node* now = after.find(path);
-    if (now != nullptr && now->kind == node.kind) continue;
-    above = path;
-    lines.append(path).append("\n");
+    if (now == nullptr || now->kind != node.kind) gone.insert(path);
   }
+  std::string lines;
+  for (const std::string& path : gone) lines.append(path) += '\n';
   return lines;
 }
 
@@ -93,13 +90,13 @@ FileTree join_looks(const std::vector<FileTree>& looks) {
 }
 
 Result<LookReader> LookReader::open(FileTree joined) {
-  FileTree later = joined.below(kLater);
   if (const FileTree::Node* node = joined.find(kLater); node != nullptr && node->kind != FileTree::Kind::directory) {
     return fail(ErrorKind::malformed, "later: expected a directory");
   }
+  FileTree later = joined.take_below(kLater);
+  joined.remove(kLater);
   const auto count = count_later(later);
   if (!count) return Failure(count.error());
-  joined.remove(kLater);
   return LookReader(std::move(joined), std::move(later), *count + 1);
 }
 
@@ -113,7 +110,7 @@ const FileTree* LookReader::next() {
     for (const std::string& path : beside) now_.remove(path);
   }
   if (given_ > 0) {
-    FileTree part = later_.below(std::to_string(given_));
+    FileTree part = later_.take_below(std::to_string(given_));
     if (const FileTree::Node* gone = part.find(kGone); gone != nullptr) {
       std::string_view lines = gone->text;
       while (!lines.empty()) now_.remove(take_field(lines, '\n'));
