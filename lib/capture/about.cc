@@ -19,7 +19,7 @@ constexpr const char* kSchema = "defused.capture/v1";
 constexpr const char* kEvidenceSchema = "defused.evidence/v1";
 constexpr std::uint64_t kMaxTime = 1ULL << 62U;  // ns, 146 years: no difference of two overflows
 constexpr std::size_t kMaxBootId = 64;           // it is a UUID
-constexpr std::size_t kMaxBytes = 64U << 10U;    // of either file
+constexpr std::size_t kMaxBytes = 256U << 10U;   // of either file: 4096 connections are among it
 
 std::string on_one_line(const Json& object) {
   return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -53,6 +53,21 @@ class Members {
     }
     complain(std::string(key) + ": expected a whole number from 0 to " + std::to_string(max));
     return 0;
+  }
+  /// Whole numbers by whole numbers; empty where there is no such member.
+  std::map<std::uint32_t, std::uint64_t> numbers(const char* key) {
+    std::map<std::uint32_t, std::uint64_t> out;
+    const Json* value = find(key);
+    if (value == nullptr) return out;
+    bool well = value->is_object();
+    for (const auto& [name, number] : value->items()) {
+      const auto id = parse_u64(name);
+      well = well && id && *id <= std::numeric_limits<std::uint32_t>::max() && number.is_number_unsigned();
+      if (!well) break;
+      out[static_cast<std::uint32_t>(*id)] = number.get<std::uint64_t>();
+    }
+    if (!well) complain(std::string(key) + ": expected an object of whole numbers by whole numbers");
+    return out;
   }
   Nanoseconds time(const char* key) { return Nanoseconds(static_cast<std::int64_t>(number(key, kMaxTime))); }
   pid_t pid(const char* key) { return static_cast<pid_t>(number(key, std::numeric_limits<pid_t>::max())); }
@@ -119,6 +134,8 @@ Result<CaptureAbout> parse_about(std::string_view text) {
 }
 
 std::string render_look(const LookAbout& look) {
+  Json inodes = Json::object();
+  for (const auto& [connection, inode] : look.connection_inodes) inodes[std::to_string(connection)] = inode;
   return on_one_line({{"time", format_wall_time(look.begin.wall)},
                       {"wall_ns", look.begin.wall.count()},
                       {"boottime_ns", look.begin.boottime.count()},
@@ -127,7 +144,8 @@ std::string render_look(const LookAbout& look) {
                       {"place_reader", look.place_reader},
                       {"own", look.own},
                       {"parent", look.parent},
-                      {"left_out", look.left_out}});
+                      {"left_out", look.left_out},
+                      {"connection_inodes", inodes}});
 }
 
 Result<LookAbout> parse_look(std::string_view text) {
@@ -141,6 +159,7 @@ Result<LookAbout> parse_look(std::string_view text) {
   look.own = members.pid("own");
   look.parent = members.pid("parent");
   look.left_out = members.number("left_out", std::numeric_limits<std::uint64_t>::max());
+  look.connection_inodes = members.numbers("connection_inodes");
   if (!members.well()) return members.failure();
   return look;
 }

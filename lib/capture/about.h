@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,9 @@ struct LookAbout {
   pid_t own = 0;               ///< the prober: neither user nor viewer
   pid_t parent = 0;            ///< of it: neither it nor its other children are
   std::uint64_t left_out = 0;  ///< readings that did not fit
+  /// The inode of each connection's directory: numbers are used again at once, and with another inode it is another
+  /// one.
+  std::map<std::uint32_t, std::uint64_t> connection_inodes;
 };
 
 /// One line, with a newline.

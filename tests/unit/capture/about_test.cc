@@ -17,7 +17,9 @@ std::string without(std::string text, const std::string& part, const std::string
   return text.replace(at, part.size(), instead);
 }
 
-LookAbout make_look() { return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, true, 4711, 1, 3}; }
+LookAbout make_look() {
+  return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, true, 4711, 1, 3, {{40, 77}, {41, 78}}};
+}
 
 }  // namespace
 
@@ -55,7 +57,7 @@ TEST_CASE("about.json that is none is told in one sentence") {
         "about.json: looks: expected a whole number from 0 to 4294967295");
   CHECK(complaint(without(good, "\"time_ns\":1000000000", "\"time_ns\":9223372036854775807")) ==
         "about.json: time_ns: expected a whole number from 0 to 4611686018427387904");
-  CHECK(complaint(good + std::string(100'000, ' ') + "x") == "about.json: expected a JSON object");
+  CHECK(complaint(good + std::string(300'000, ' ') + "x") == "about.json: expected a JSON object");
 }
 
 TEST_CASE("a host that calls itself by escape sequences is made harmless, and what is not known is passed over") {
@@ -85,9 +87,12 @@ TEST_CASE("look.json comes back as it was written, and what is not as it should 
   REQUIRE(back);
   CHECK(render_look(*back) == text);
   CHECK(back->begin == make_look().begin);
+  CHECK(back->connection_inodes == make_look().connection_inodes);
   CHECK(back->own == 4711);
   CHECK(back->file_reader);
   CHECK_FALSE(back->wait_reader);
+  CHECK(parse_look(without(text, "\"41\"", "\"x\"")).error().message ==
+        "look.json: connection_inodes: expected an object of whole numbers by whole numbers");
   CHECK(parse_look("{").error().message == "look.json: expected a JSON object");
   CHECK(parse_look(without(text, "4711", "4294967295")).error().message ==
         "look.json: own: expected a whole number from 0 to 2147483647");
