@@ -12,6 +12,7 @@
 #include "remedy/audit_record.h"
 #include "remedy/audit_tail.h"
 #include "remedy/evidence_store.h"
+#include "settings/settings_file.h"
 
 namespace defused {
 
@@ -298,8 +299,12 @@ void Actor::keep_evidence(const std::string& intent, const RemedyOrder& order, c
   EvidenceBundle bundle;
   bundle.at_wall = clock_.now().wall;
   bundle.connection = order.connection.id.kernel_dev;
-  bundle.proc = &around.readings->proc;
-  bundle.fusectl = &around.readings->fusectl;
+  FileTree tree;
+  tree.add_record("proc", around.readings->proc);
+  tree.add_record("sys/fs/fuse/connections", around.readings->fusectl);
+  bundle.tree = &tree;
+  bundle.left_out = around.readings->proc.left_out() + around.readings->fusectl.left_out();
+  bundle.settings = render_report_settings(settings_);
   bundle.report = around.report();
   bundle.intent = intent;
   const auto kept = store.keep(bundle);
