@@ -16,6 +16,8 @@ constexpr std::string_view kNotIt = "*";
 constexpr std::string_view kDigits = "0123456789";
 constexpr std::string_view kHex = "0123456789abcdefABCDEFx";
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 bool consists_of(std::string_view text, std::string_view characters) {
   return text.find_first_not_of(characters) == kNone;
 }
@@ -24,8 +26,7 @@ bool consists_of(std::string_view text, std::string_view characters) {
 bool is_symbol(std::string_view text) {
   constexpr std::size_t kLongest = 512;  // include/linux/kallsyms.h, KSYM_NAME_LEN
   const auto fits = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' ||
-           c == '$';
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '$';
   };
   return !text.empty() && text.size() <= kLongest && std::all_of(text.begin(), text.end(), fits) &&
          text.substr(0, 9) != "bpf_prog_";
@@ -83,12 +84,12 @@ bool is_version_word(std::string_view word) {
       std::to_array<std::string_view>({"SMP", "PREEMPT", "PREEMPT_DYNAMIC", "PREEMPT_RT", "Debian"});
   if (std::find(kKnown.begin(), kKnown.end(), word) != kKnown.end()) return true;
   const auto fits = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("._+~:-()#").find(c) != kNone;
   };
   if (word.size() > 40 || !std::all_of(word.begin(), word.end(), fits)) return false;
   const std::size_t first = word.find_first_not_of("#(");
-  return first != kNone && word[first] >= '0' && word[first] <= '9';
+  return first != kNone && is_digit(word[first]);
 }
 
 }  // namespace
@@ -164,8 +165,8 @@ std::string redact_limits(std::string_view text) {
   return out;
 }
 
-// ffffffff81844100 t fuse_flush	[fuse]: what lib/procfs looks for, without the addresses, which tell where a kernel
-// lies.
+// ffffffff81844100 t fuse_flush	[fuse]: what lib/procfs looks for, without the addresses, which tell where a
+// kernel lies.
 std::string redact_symbols(std::string_view text) {
   std::string out;
   text = whole_lines(text);
@@ -187,10 +188,11 @@ std::string redact_release(std::string_view text) {
   constexpr std::size_t kLongest = 64;
   const std::string_view release = trim(text);
   const auto fits = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("._+~-").find(c) != kNone;
   };
-  const bool is_release = release.size() <= kLongest && std::all_of(release.begin(), release.end(), fits);
+  const bool is_release = release.size() <= kLongest && (release.empty() || is_digit(release.front())) &&
+                          std::all_of(release.begin(), release.end(), fits);
   return is_release ? std::string(release) : std::string(kNotIt);
 }
 

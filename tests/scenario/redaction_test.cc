@@ -22,10 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;  // for directories of our own only
 
-const std::vector<std::string> kCaptures = {
-    "linux-6.1.192-flush",  "linux-6.1.192-healthy",  "linux-6.1.192-mmap",  "linux-6.12.107-flush",
-    "linux-6.12.107-healthy", "linux-6.12.107-mmap", "linux-6.18.44-docker", "linux-6.18.44-flush",
-    "linux-6.18.44-healthy", "linux-6.18.44-mmap"};
+const std::vector<std::string> kCaptures = {"linux-6.1.192-flush",  "linux-6.1.192-healthy",  "linux-6.1.192-mmap",
+                                            "linux-6.12.107-flush", "linux-6.12.107-healthy", "linux-6.12.107-mmap",
+                                            "linux-6.18.44-docker", "linux-6.18.44-flush",    "linux-6.18.44-healthy",
+                                            "linux-6.18.44-mmap"};
 
 std::string read_whole(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -64,7 +64,8 @@ json judge(const std::string& root) {
 
 // What stands under these keys in a report was chosen by somebody.
 bool is_name(const std::string& key) {
-  static const std::set<std::string> kNames = {"comm", "source", "mount_point", "mount_points", "id", "pod_uid", "cgroup"};
+  static const std::set<std::string> kNames = {"comm", "source",  "mount_point", "mount_points",
+                                               "id",   "pod_uid", "cgroup"};
   return kNames.count(key) > 0;
 }
 
