@@ -77,13 +77,18 @@ ReadHook recorded_errors(const std::shared_ptr<const Errors>& errors, const std:
 
 class Replay {
  public:
-  Replay(const Captured& captured, const ReplayWish& wish, LookReader looks, TreeDirectory& directory)
-      : captured_(captured), wish_(wish), looks_(std::move(looks)), directory_(directory) {
-    state_ = captured.loaded.tree.below("state");
-  }
+  /// What a look says of itself comes with it; `moment` is for those that say nothing.
+  struct Given {
+    std::optional<CaptureAbout> about;
+    Instant moment;
+    FileTree state;
+  };
+
+  Replay(Given given, const ReplayWish& wish, LookReader looks, TreeDirectory& directory)
+      : given_(std::move(given)), wish_(wish), looks_(std::move(looks)), directory_(directory) {}
 
   Result<PassResult> run() {
-    const bool whole = captured_.about && !captured_.about->evidence;
+    const bool whole = given_.about && !given_.about->evidence;
     Result<PassResult> last = fail(ErrorKind::malformed, "there is no look in it");
     for (std::size_t number = 1; const FileTree* look = looks_.next(); ++number) {
       const std::string where = looks_.count() == 1 ? std::string() : "look " + std::to_string(number) + ": ";
@@ -117,7 +122,7 @@ class Replay {
     FileTree tree = look;
     tree.remove("state");
     tree.add_directory("state");
-    tree.add_tree("state", state_);
+    tree.add_tree("state", given_.state);
     for (const char* root : {kConnections, "bpf"}) tree.add_directory(root);
     if (auto made = directory_.become(std::move(tree)); !made) return Failure(made.error());
     return time;
@@ -125,7 +130,7 @@ class Replay {
 
   Result<Instant> read_about(const FileTree& look) {
     const std::string* text = text_of(look, "look.json");
-    if (text == nullptr) return own_time(captured_.loaded);
+    if (text == nullptr) return given_.moment;
     auto parsed = parse_look(*text);
     if (!parsed) return Failure(parsed.error());
     if (told_ && parsed->begin.boottime < about_.begin.boottime) {
@@ -151,12 +156,12 @@ class Replay {
     sources.capture = true;
     sources.subject = wish_.subject;
     // A capture has what its own look wanted; nothing more was read, and nothing less is shown.
-    sources.whole_index = captured_.about && !captured_.about->evidence;
+    sources.whole_index = given_.about && !given_.about->evidence;
     if (told_) sources.own = OwnProcesses{about_.own, about_.parent};
     sources.hook = recorded_errors(errors_, "proc");
     Replayed replayed;
-    replayed.host = captured_.about ? captured_.about->host : "unknown";
-    replayed.boot_id = captured_.about ? captured_.about->boot_id : "";
+    replayed.host = given_.about ? given_.about->host : "unknown";
+    replayed.boot_id = given_.about ? given_.about->boot_id : "";
     replayed.bpf_path = root + "/bpf";
     replayed.file_reader = about_.file_reader;
     replayed.wait_reader = about_.wait_reader;
@@ -170,11 +175,10 @@ class Replay {
     return Cycle::create(std::move(settings), std::move(sources), CycleEvents{}, clock_);
   }
 
-  const Captured& captured_;
+  Given given_;
   const ReplayWish& wish_;
   LookReader looks_;
   TreeDirectory& directory_;
-  FileTree state_;
   std::shared_ptr<Errors> errors_ = std::make_shared<Errors>();
   LookAbout about_;
   bool told_ = false;  // a look.json said what is in about_
@@ -192,7 +196,8 @@ Result<LoadedTree> load(const std::string& path) {
 
 Result<Captured> take_captured(LoadedTree loaded) {
   if (auto checked = check_roots(loaded.tree); !checked) return Failure(checked.error());
-  Captured captured{std::move(loaded), std::nullopt};
+  Captured captured{std::move(loaded), std::nullopt, {}};
+  if (const std::string* report = text_of(captured.loaded.tree, "report.json")) captured.report = *report;
   const std::string* text = text_of(captured.loaded.tree, "about.json");
   if (text == nullptr) return captured;
   auto about = parse_about(*text);
@@ -218,12 +223,14 @@ Result<Settings> captured_settings(const Captured& captured) {
   return parse_settings(*text, "settings.json");
 }
 
-Result<PassResult> replay_captured(const Captured& captured, const ReplayWish& wish) {
-  auto looks = LookReader::open(captured.loaded.tree);
+Result<PassResult> replay_captured(Captured& captured, const ReplayWish& wish) {
+  Replay::Given given{captured.about, own_time(captured.loaded), captured.loaded.tree.below("state")};
+  auto looks = LookReader::open(std::move(captured.loaded.tree));
+  captured.loaded.tree = FileTree();
   if (!looks) return Failure(looks.error());
   const auto directory = TreeDirectory::create(kPlace);
   if (!directory) return Failure(directory.error());
-  return Replay(captured, wish, *std::move(looks), **directory).run();
+  return Replay(std::move(given), wish, *std::move(looks), **directory).run();
 }
 
 }  // namespace defused
