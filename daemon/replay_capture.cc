@@ -13,6 +13,7 @@
 #include "base/tree_directory.h"
 #include "capture/looks.h"
 #include "daemon/cycle.h"
+#include "daemon/recorded_look.h"
 #include "procfs/parse.h"
 #include "settings/settings_file.h"
 
@@ -21,7 +22,6 @@ namespace defused {
 namespace {
 
 constexpr const char* kPlace = "/tmp";
-constexpr const char* kConnections = "sys/fs/fuse/connections";
 
 // Of a tree of one moment: it does not move, so looking again shows that nothing does.
 constexpr int kLooksAtOne = 3;
@@ -38,7 +38,7 @@ const std::string* text_of(const FileTree& tree, std::string_view path) {
 
 // These are opened by their names: a link in their place would lead to what this host has.
 Result<void> check_roots(const FileTree& look) {
-  for (const char* root : {"proc", "sys", "sys/fs", "sys/fs/fuse", kConnections, "bpf", "state"}) {
+  for (const char* root : {kRecordedProc, "sys", "sys/fs", "sys/fs/fuse", kRecordedFusectl, kRecordedBpf, "state"}) {
     const FileTree::Node* node = look.find(root);
     if (node == nullptr || node->kind == FileTree::Kind::directory) continue;
     return fail(ErrorKind::malformed, std::string(root) + ": expected a directory");
@@ -61,18 +61,6 @@ Instant own_time(const LoadedTree& loaded) {
   const auto modified = loaded.modified.find("proc/uptime");
   if (modified != loaded.modified.end()) time.wall = modified->second;
   return time;
-}
-
-// What could not be read then cannot be read now. `root` is where the paths that a hook is asked about lie in the tree.
-ReadHook recorded_errors(const std::shared_ptr<const Errors>& errors, const std::string& root) {
-  return [errors, root](std::string_view path) -> std::optional<Error> {
-    if (errors->empty()) return std::nullopt;
-    std::string whole = root;
-    if (path != "." && !path.empty()) whole.append("/").append(path);
-    const auto found = errors->find(whole);
-    if (found == errors->end()) return std::nullopt;
-    return Error{found->second.kind, "it could not be read when it was captured", found->second.code};
-  };
 }
 
 class Replay {
@@ -123,7 +111,7 @@ class Replay {
     tree.remove("state");
     tree.add_directory("state");
     tree.add_tree("state", given_.state);
-    for (const char* root : {kConnections, "bpf"}) tree.add_directory(root);
+    tree.add_directory(kRecordedBpf);
     if (auto made = directory_.become(std::move(tree)); !made) return Failure(made.error());
     return time;
   }
@@ -140,7 +128,7 @@ class Replay {
       for (const auto& [connection, inode] : parsed->connection_inodes) {
         const auto before = about_.connection_inodes.find(connection);
         if (before == about_.connection_inodes.end() || before->second == inode) continue;
-        directory_.replace_next(std::string(kConnections) + "/" + std::to_string(connection));
+        directory_.replace_next(std::string(kRecordedFusectl) + "/" + std::to_string(connection));
       }
     }
     about_ = *std::move(parsed);
@@ -151,24 +139,24 @@ class Replay {
   Result<std::unique_ptr<Cycle>> make_cycle() {
     const std::string& root = directory_.path();
     CycleSources sources;
-    sources.proc_path = root + "/proc";
-    sources.fusectl_path = root + "/" + kConnections;
+    sources.proc_path = root + "/" + kRecordedProc;
+    sources.fusectl_path = root + "/" + kRecordedFusectl;
     sources.capture = true;
     sources.subject = wish_.subject;
     // A capture has what its own look wanted; nothing more was read, and nothing less is shown.
     sources.whole_index = given_.about && !given_.about->evidence;
     if (told_) sources.own = OwnProcesses{about_.own, about_.parent};
-    sources.hook = recorded_errors(errors_, "proc");
+    sources.hook = make_recorded_hook(errors_, kRecordedProc);
     Replayed replayed;
     replayed.host = given_.about ? given_.about->host : "unknown";
     replayed.boot_id = given_.about ? given_.about->boot_id : "";
-    replayed.bpf_path = root + "/bpf";
+    replayed.bpf_path = root + "/" + kRecordedBpf;
     replayed.file_reader = about_.file_reader;
     replayed.wait_reader = about_.wait_reader;
     replayed.place_reader = about_.place_reader;
     replayed.tells_blindness = told_;
-    replayed.fusectl_hook = recorded_errors(errors_, kConnections);
-    replayed.bpf_hook = recorded_errors(errors_, "bpf");
+    replayed.fusectl_hook = make_recorded_hook(errors_, kRecordedFusectl);
+    replayed.bpf_hook = make_recorded_hook(errors_, kRecordedBpf);
     sources.replayed = std::move(replayed);
     Settings settings = wish_.settings;
     settings.state_directory = root + "/state";
