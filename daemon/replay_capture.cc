@@ -13,6 +13,7 @@
 #include "base/tree_directory.h"
 #include "capture/looks.h"
 #include "daemon/cycle.h"
+#include "daemon/recorded_look.h"
 #include "procfs/parse.h"
 #include "settings/settings_file.h"
 
@@ -21,7 +22,6 @@ namespace defused {
 namespace {
 
 constexpr const char* kPlace = "/tmp";
-constexpr const char* kConnections = "sys/fs/fuse/connections";
 
 // Of a tree of one moment: it does not move, so looking again shows that nothing does.
 constexpr int kLooksAtOne = 3;
@@ -38,7 +38,7 @@ const std::string* text_of(const FileTree& tree, std::string_view path) {
 
 // These are opened by their names: a link in their place would lead to what this host has.
 Result<void> check_roots(const FileTree& look) {
-  for (const char* root : {"proc", "sys", "sys/fs", "sys/fs/fuse", kConnections, "bpf", "state"}) {
+  for (const char* root : {kRecordedProc, "sys", "sys/fs", "sys/fs/fuse", kRecordedFusectl, kRecordedBpf, "state"}) {
     const FileTree::Node* node = look.find(root);
     if (node == nullptr || node->kind == FileTree::Kind::directory) continue;
     return fail(ErrorKind::malformed, std::string(root) + ": expected a directory");
@@ -63,27 +63,20 @@ Instant own_time(const LoadedTree& loaded) {
   return time;
 }
 
-// What could not be read then cannot be read now. `root` is where the paths that a hook is asked about lie in the tree.
-ReadHook recorded_errors(const std::shared_ptr<const Errors>& errors, const std::string& root) {
-  return [errors, root](std::string_view path) -> std::optional<Error> {
-    if (errors->empty()) return std::nullopt;
-    std::string whole = root;
-    if (path != "." && !path.empty()) whole.append("/").append(path);
-    const auto found = errors->find(whole);
-    if (found == errors->end()) return std::nullopt;
-    return Error{found->second.kind, "it could not be read when it was captured", found->second.code};
-  };
-}
-
 class Replay {
  public:
-  Replay(const Captured& captured, const ReplayWish& wish, LookReader looks, TreeDirectory& directory)
-      : captured_(captured), wish_(wish), looks_(std::move(looks)), directory_(directory) {
-    state_ = captured.loaded.tree.below("state");
-  }
+  /// What a look says of itself comes with it; `moment` is for those that say nothing.
+  struct Given {
+    std::optional<CaptureAbout> about;
+    Instant moment;
+    FileTree state;
+  };
+
+  Replay(Given given, const ReplayWish& wish, LookReader looks, TreeDirectory& directory)
+      : given_(std::move(given)), wish_(wish), looks_(std::move(looks)), directory_(directory) {}
 
   Result<PassResult> run() {
-    const bool whole = captured_.about && !captured_.about->evidence;
+    const bool whole = given_.about && !given_.about->evidence;
     Result<PassResult> last = fail(ErrorKind::malformed, "there is no look in it");
     for (std::size_t number = 1; const FileTree* look = looks_.next(); ++number) {
       const std::string where = looks_.count() == 1 ? std::string() : "look " + std::to_string(number) + ": ";
@@ -117,15 +110,15 @@ class Replay {
     FileTree tree = look;
     tree.remove("state");
     tree.add_directory("state");
-    tree.add_tree("state", state_);
-    for (const char* root : {kConnections, "bpf"}) tree.add_directory(root);
+    tree.add_tree("state", given_.state);
+    tree.add_directory(kRecordedBpf);
     if (auto made = directory_.become(std::move(tree)); !made) return Failure(made.error());
     return time;
   }
 
   Result<Instant> read_about(const FileTree& look) {
     const std::string* text = text_of(look, "look.json");
-    if (text == nullptr) return own_time(captured_.loaded);
+    if (text == nullptr) return given_.moment;
     auto parsed = parse_look(*text);
     if (!parsed) return Failure(parsed.error());
     if (told_ && parsed->begin.boottime < about_.begin.boottime) {
@@ -135,7 +128,7 @@ class Replay {
       for (const auto& [connection, inode] : parsed->connection_inodes) {
         const auto before = about_.connection_inodes.find(connection);
         if (before == about_.connection_inodes.end() || before->second == inode) continue;
-        directory_.replace_next(std::string(kConnections) + "/" + std::to_string(connection));
+        directory_.replace_next(std::string(kRecordedFusectl) + "/" + std::to_string(connection));
       }
     }
     about_ = *std::move(parsed);
@@ -146,35 +139,34 @@ class Replay {
   Result<std::unique_ptr<Cycle>> make_cycle() {
     const std::string& root = directory_.path();
     CycleSources sources;
-    sources.proc_path = root + "/proc";
-    sources.fusectl_path = root + "/" + kConnections;
+    sources.proc_path = root + "/" + kRecordedProc;
+    sources.fusectl_path = root + "/" + kRecordedFusectl;
     sources.capture = true;
     sources.subject = wish_.subject;
     // A capture has what its own look wanted; nothing more was read, and nothing less is shown.
-    sources.whole_index = captured_.about && !captured_.about->evidence;
+    sources.whole_index = given_.about && !given_.about->evidence;
     if (told_) sources.own = OwnProcesses{about_.own, about_.parent};
-    sources.hook = recorded_errors(errors_, "proc");
+    sources.hook = make_recorded_hook(errors_, kRecordedProc);
     Replayed replayed;
-    replayed.host = captured_.about ? captured_.about->host : "unknown";
-    replayed.boot_id = captured_.about ? captured_.about->boot_id : "";
-    replayed.bpf_path = root + "/bpf";
+    replayed.host = given_.about ? given_.about->host : "unknown";
+    replayed.boot_id = given_.about ? given_.about->boot_id : "";
+    replayed.bpf_path = root + "/" + kRecordedBpf;
     replayed.file_reader = about_.file_reader;
     replayed.wait_reader = about_.wait_reader;
     replayed.place_reader = about_.place_reader;
     replayed.tells_blindness = told_;
-    replayed.fusectl_hook = recorded_errors(errors_, kConnections);
-    replayed.bpf_hook = recorded_errors(errors_, "bpf");
+    replayed.fusectl_hook = make_recorded_hook(errors_, kRecordedFusectl);
+    replayed.bpf_hook = make_recorded_hook(errors_, kRecordedBpf);
     sources.replayed = std::move(replayed);
     Settings settings = wish_.settings;
     settings.state_directory = root + "/state";
     return Cycle::create(std::move(settings), std::move(sources), CycleEvents{}, clock_);
   }
 
-  const Captured& captured_;
+  Given given_;
   const ReplayWish& wish_;
   LookReader looks_;
   TreeDirectory& directory_;
-  FileTree state_;
   std::shared_ptr<Errors> errors_ = std::make_shared<Errors>();
   LookAbout about_;
   bool told_ = false;  // a look.json said what is in about_
@@ -192,7 +184,8 @@ Result<LoadedTree> load(const std::string& path) {
 
 Result<Captured> take_captured(LoadedTree loaded) {
   if (auto checked = check_roots(loaded.tree); !checked) return Failure(checked.error());
-  Captured captured{std::move(loaded), std::nullopt};
+  Captured captured{std::move(loaded), std::nullopt, {}};
+  if (const std::string* report = text_of(captured.loaded.tree, "report.json")) captured.report = *report;
   const std::string* text = text_of(captured.loaded.tree, "about.json");
   if (text == nullptr) return captured;
   auto about = parse_about(*text);
@@ -218,12 +211,14 @@ Result<Settings> captured_settings(const Captured& captured) {
   return parse_settings(*text, "settings.json");
 }
 
-Result<PassResult> replay_captured(const Captured& captured, const ReplayWish& wish) {
-  auto looks = LookReader::open(captured.loaded.tree);
+Result<PassResult> replay_captured(Captured& captured, const ReplayWish& wish) {
+  Replay::Given given{captured.about, own_time(captured.loaded), captured.loaded.tree.below("state")};
+  auto looks = LookReader::open(std::move(captured.loaded.tree));
+  captured.loaded.tree = FileTree();
   if (!looks) return Failure(looks.error());
   const auto directory = TreeDirectory::create(kPlace);
   if (!directory) return Failure(directory.error());
-  return Replay(captured, wish, *std::move(looks), **directory).run();
+  return Replay(std::move(given), wish, *std::move(looks), **directory).run();
 }
 
 }  // namespace defused

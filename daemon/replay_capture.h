@@ -20,6 +20,7 @@ namespace defused {
 struct Captured {
   LoadedTree loaded;                  ///< as it was read: looks joined, and what lies beside them
   std::optional<CaptureAbout> about;  ///< nothing: a tree that does not say what it is
+  std::string report;                 ///< report.json; "": there is none
 };
 
 /// The archive or directory at `path`. Every error begins with the path. gone, denied, io; malformed: no capture;
@@ -37,7 +38,8 @@ struct ReplayWish {
   std::function<bool()> stop;      ///< asked before each look: true ends it (io). May be empty
 };
 
-/// The last pass. malformed: a look that is not as it should be; io: the directory cannot be made or filled.
-Result<PassResult> replay_captured(const Captured& captured, const ReplayWish& wish);
+/// The last pass. Takes the tree out of `captured`: there is one of it at a time. malformed: a look that is not as it
+/// should be; io: the directory cannot be made or filled.
+Result<PassResult> replay_captured(Captured& captured, const ReplayWish& wish);
 
 }  // namespace defused

@@ -45,9 +45,8 @@ std::string describe(const Captured& captured) {
 
 // A newer version may see more, and a configuration may ask for other things; a person should know.
 void tell_difference(const ReplayOptions& options, const Captured& captured, const Report& report) {
-  const FileTree::Node* recorded = captured.loaded.tree.find("report.json");
-  if (recorded == nullptr || options.config) return;
-  const std::string difference = find_difference(recorded->text, report);
+  if (captured.report.empty() || options.config) return;
+  const std::string difference = find_difference(captured.report, report);
   if (!difference.empty()) {
     std::cerr << "defused: the report in it said something else than this version does: " << difference << "\n";
   }
@@ -80,7 +79,7 @@ Result<std::optional<Subject>> subject_of(const ReplayOptions& options) {
 int replay_command(const ReplayOptions& options) {
   const auto subject = subject_of(options);
   if (!subject) return refuse(kExitUsage, subject.error().message);
-  const auto captured = read_captured(options.file);
+  auto captured = read_captured(options.file);
   if (!captured) return refuse(exit_code(captured.error()), captured.error().message);
   const auto settings = settings_of(options, *captured);
   if (!settings) return refuse(kExitUsage, settings.error().message);
