@@ -110,7 +110,7 @@ Failure Beneath::failed(const std::string& path, Failure error) const {
 bool Beneath::is_put_off(const std::string& path, bool out_of_time) const {
   if (!out_of_time) {
     const auto told = ask_hook(path);
-    if (!told || told->kind != ErrorKind::timeout) return false;
+    if (!told || told->kind != ErrorKind::timeout || told->code != kNotAsked) return false;
   }
   note_error(path, Error{ErrorKind::timeout, {}, kNotAsked});
   return true;

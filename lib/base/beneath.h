@@ -57,7 +57,7 @@ class Beneath {
   /// Notes that `path` could not be read in another way.
   void note_error(const std::string& path, const Error& error) const;
   /// Whether `path` is not read because there is no time left for it. That is noted like a reading that failed
-  /// (`timeout`, kNotAsked); where the hook answers `timeout` to the path, it is as if there were none.
+  /// (`timeout`, kNotAsked); where the hook answers just that to the path, it is as if there were none.
   [[nodiscard]] bool is_put_off(const std::string& path, bool out_of_time) const;
 
   /// The directory `path` below this one. Keeps hook and recorder; the paths they see start with `path` + "/".

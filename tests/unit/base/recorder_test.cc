@@ -212,6 +212,8 @@ TEST_CASE("what is put off is noted like what failed, and put off again where a 
   CHECK(recorder.errors().at("17/status") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
   told = Error{ErrorKind::denied, "", EACCES};
   CHECK_FALSE(root->is_put_off("17/ns", false));
+  told = Error{ErrorKind::timeout, "", 0};  // of the file, not of the time
+  CHECK_FALSE(root->is_put_off("17/ns", false));
   told = Error{ErrorKind::timeout, "", kNotAsked};
   CHECK(root->is_put_off("17/ns", false));
   CHECK(recorder.errors().count("17/ns") == 1);
