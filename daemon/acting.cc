@@ -12,6 +12,7 @@
 #include "remedy/audit_record.h"
 #include "remedy/audit_tail.h"
 #include "remedy/evidence_store.h"
+#include "settings/settings_file.h"
 
 namespace defused {
 
@@ -51,14 +52,15 @@ std::string_view describe_bar(Bar bar) {
   return "";
 }
 
-Actor::Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, Clock& clock, Tell tell)
+Actor::Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, const std::string& boot_id,
+             Clock& clock, Tell tell)
     : settings_(settings),
       use_(use),
       by_hand_(std::move(by_hand)),
       clock_(clock),
       tell_(std::move(tell)),
       audit_(settings.state_directory, settings.audit),
-      file_(settings.state_directory, read_boot_id()) {}
+      file_(settings.state_directory, boot_id) {}
 
 void Actor::set_settings(const Settings& settings) {
   settings_ = settings;
@@ -298,8 +300,11 @@ void Actor::keep_evidence(const std::string& intent, const RemedyOrder& order, c
   EvidenceBundle bundle;
   bundle.at_wall = clock_.now().wall;
   bundle.connection = order.connection.id.kernel_dev;
-  bundle.proc = &around.readings->proc;
-  bundle.fusectl = &around.readings->fusectl;
+  bundle.host = around.host;
+  const FileTree tree = make_look(*around.readings, nullptr);
+  bundle.tree = &tree;
+  bundle.left_out = around.readings->left_out();
+  bundle.settings = render_report_settings(settings_);
   bundle.report = around.report();
   bundle.intent = intent;
   const auto kept = store.keep(bundle);

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/recorder.h"
 #include "daemon/bar.h"
 #include "daemon/log.h"
+#include "daemon/recorded_look.h"
 #include "model/history.h"
 #include "model/report.h"
 #include "model/settings.h"
@@ -37,17 +37,13 @@ struct HandOrder {
   ByHand by;
 };
 
-/// What was read for a decision to abort; kept as evidence.
-struct Readings {
-  ReadRecorder proc;
-  ReadRecorder fusectl;
-};
-
 class Actor {
  public:
   using Tell = std::function<void(const LogLine& line)>;
 
-  Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, Clock& clock, Tell tell);
+  /// `boot_id`: that the ledger is read and written by (LedgerFile).
+  Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, const std::string& boot_id,
+        Clock& clock, Tell tell);
   void set_settings(const Settings& settings);
 
   /// Begins a pass: reads the ledger where it changed. Without a bar, and where records are kept,
@@ -80,7 +76,8 @@ class Actor {
     std::function<void(std::string_view phase, Nanoseconds at_most)> announce;
     std::function<std::string()> report;              ///< the pass as JSON, for the bundle
     std::function<void(const OutcomeRecord&)> ended;  ///< told as soon as the outcome is on disk
-    const Readings* readings = nullptr;               ///< null: none were recorded
+    std::string host;
+    const Readings* readings = nullptr;  ///< what the decision was made from; null: none were recorded
   };
   /// Carries out the decision. False: it is held by record_unwritable after all, and describe() says why.
   bool act(RemedyOrder order, const Surroundings& around, Counters& counters);

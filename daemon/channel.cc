@@ -19,8 +19,9 @@ static_assert(std::is_trivially_copyable_v<Message>, "a message goes over the wi
 
 namespace {
 
-// No report is larger; a descriptor that claims more is not one of ours.
-constexpr off_t kMaxMemfdBytes = 256 << 20;
+// No report is larger, and no recording (Cycle::kMostRecorded and the names beside it); a descriptor that claims more
+// is not one of ours.
+constexpr off_t kMaxMemfdBytes = 512 << 20;
 
 union ControlBuffer {
   cmsghdr header;
@@ -121,7 +122,7 @@ std::uint64_t identify_memfd(int descriptor) {
 Result<std::vector<std::uint8_t>> read_memfd(int descriptor) {
   struct stat status {};
   if (fstat(descriptor, &status) < 0) return fail_errno(errno, "fstat of a memfd");
-  if (status.st_size > kMaxMemfdBytes) return fail(ErrorKind::malformed, "a report that is too large");
+  if (status.st_size > kMaxMemfdBytes) return fail(ErrorKind::malformed, "a memfd that is too large");
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
   for (std::size_t at = 0; at < bytes.size();) {
     const ssize_t got = pread(descriptor, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));

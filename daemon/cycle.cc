@@ -9,12 +9,14 @@
 #include <utility>
 
 #include "base/text.h"
+#include "bpf/recorded_readers.h"
 #include "daemon/accounting.h"
 #include "daemon/change_log.h"
 #include "daemon/read_subject.h"
 #include "detect/detect.h"
 #include "detect/standing.h"
 #include "policy/decide.h"
+#include "remedy/ledger_file.h"
 
 namespace defused {
 
@@ -60,8 +62,10 @@ Result<std::unique_ptr<Cycle>> Cycle::create(Settings settings, CycleSources sou
                                              Clock& clock) {
   auto proc = ProcRoot::open(sources.proc_path, sources.hook);
   if (!proc) return prepend("the process file system", proc.error());
-  return std::unique_ptr<Cycle>(
+  std::unique_ptr<Cycle> cycle(
       new Cycle(std::move(settings), std::move(sources), std::move(events), clock, *std::move(proc)));
+  if (auto opened = cycle->open_replay(); !opened) return Failure(opened.error());
+  return cycle;
 }
 
 Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc)
@@ -71,11 +75,12 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       clock_(clock),
       proc_(std::move(proc)),
       kernel_readings_(kMostKernelReadings),
-      actor_(settings_, sources_.records, sources_.by_hand, clock,
+      actor_(settings_, sources_.records, sources_.by_hand,
+             sources_.replayed ? sources_.replayed->boot_id : read_boot_id(), clock,
              [this](const LogLine& line) {
                if (events_.changed) events_.changed(line);
              }),
-      host_(host_name()) {
+      host_(sources_.replayed ? sources_.replayed->host : host_name()) {
   read_kernel();
   init_counters(memory_.counters);
   limits_.left_behind = [this](pid_t reader) {
@@ -88,7 +93,8 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
 void Cycle::read_kernel() {
   proc_.record_to(&kernel_readings_);
   kernel_ = read_kernel_facts(proc_);
-  proc_.record_to(nullptr);
+  proc_.record_to(recording_ == nullptr ? nullptr : &recording_->proc);
+  record_kernel_facts();
 }
 
 void Cycle::load_readers() {
@@ -130,9 +136,13 @@ void Cycle::announce(std::string_view phase, Nanoseconds at_most) const {
 
 // Opened anew each pass: fusectl may be mounted, unmounted or covered at any time.
 Result<FuseRoot> Cycle::open_fusectl() const {
-  auto fuse = sources_.capture ? FuseRoot::open_capture(sources_.fusectl_path, sources_.hook)
-                               : FuseRoot::open(sources_.fusectl_path, sources_.hook);
-  if (fuse && recording_ != nullptr) fuse->record_to(&recording_->fusectl);
+  const ReadHook& hook = sources_.replayed ? sources_.replayed->fusectl_hook : sources_.hook;
+  auto fuse =
+      is_copy() ? FuseRoot::open_capture(sources_.fusectl_path, hook) : FuseRoot::open(sources_.fusectl_path, hook);
+  if (fuse && recording_ != nullptr) {
+    recording_->fusectl_present = true;
+    fuse->record_to(&recording_->fusectl);
+  }
   return fuse;
 }
 
@@ -150,11 +160,11 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   announce("processes", settings_.pass_deadline);
   const auto fuse = open_fusectl();
   // FUSE may be a module that was not there before.
-  if (fuse && !sources_.capture && !readers_asked_for_) load_readers();
+  if (fuse && !is_copy() && !readers_asked_for_) load_readers();
   // Asked before /proc: who has not run when /proc is read for the second time stood there all the time in between.
   const auto waits = read_waits(snapshot);
   WalkOrder order;
-  const bool in_full = evidence == Evidence::fresh || sources_.capture || sources_.subject;
+  const bool in_full = evidence == Evidence::fresh || is_copy() || sources_.subject;
   order.depth = in_full ? WalkDepth::full : WalkDepth::changes;
   if (waits) {
     order.told_to_die = told_to_die(*waits);
@@ -179,6 +189,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
 std::optional<std::vector<TaskWait>> Cycle::read_waits(Snapshot& snapshot) {
   if (!wait_reader_) return std::nullopt;
   auto waits = wait_reader_->read();
+  if (recording_ != nullptr) record_kernel("waits", waits.map(&render_waits));
   if (waits) return *std::move(waits);
   add_gap(snapshot.gaps, "bpf", waits.error().kind);
   return std::nullopt;
@@ -187,7 +198,7 @@ std::optional<std::vector<TaskWait>> Cycle::read_waits(Snapshot& snapshot) {
 void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
   const bool stalled = has_long_waiting(snapshot, memory_.history, settings_.detect);
   const bool files_due = files_are_due(snapshot);
-  const bool asked = sources_.whole_index || sources_.subject;
+  const bool asked = sources_.whole_index || sources_.subject || reads_anew();
   const std::set<ThreadId> standing = standing_threads(snapshot, memory_.history);
   if (!needs_surroundings(snapshot, standing) && !stalled && !asked) {
     if (files_due) read_for_history(snapshot);
@@ -205,7 +216,7 @@ void Cycle::read_around(Snapshot& snapshot, Evidence evidence) {
 
 // For showing, the kernel's word is enough where it can be had; before acting /proc has to say the same.
 void Cycle::read_index(Snapshot& snapshot, Evidence evidence) {
-  const bool for_showing = evidence == Evidence::may_be_kept && !sources_.capture;
+  const bool for_showing = evidence == Evidence::may_be_kept && !is_copy();
   if (for_showing && read_index_by_kernel(snapshot)) return;
   if (for_showing) refresh_processes(proc_, snapshot);
   read_index_by_proc(snapshot);
@@ -273,6 +284,7 @@ void Cycle::read_open_files(Snapshot& snapshot, bool beside_proc) {
   announce("open files", settings_.pass_deadline);
   const Nanoseconds begin = cpu_time();
   const auto files = file_reader_->read();
+  if (recording_ != nullptr) record_kernel("files", files.map(&render_open_files));
   files_cost_ = cpu_time() - begin;
   files_read_ = snapshot.taken.boottime;
   if (!files) {
@@ -315,7 +327,9 @@ PassResult Cycle::run(Bar bar, std::size_t readers) {
   const Instant begin = clock_.now();
   actor_.begin(bar, memory_.counters);
   Report report;
-  Result<void> read = read_snapshot(snapshot_, Evidence::may_be_kept);
+  if (sources_.recording != Recording::none) begin_recording(kMostRecorded);
+  Result<void> read = read_snapshot(snapshot_, reads_anew() ? Evidence::fresh : Evidence::may_be_kept);
+  end_recording();
   Detection detection = judge(read, report.decisions, false);
   if (any_abort(report.decisions)) {
     read = read_for_acting();
@@ -349,7 +363,8 @@ void Cycle::fill(Report& report, const Result<void>& read, Instant begin) {
     report.blind.emplace_back("processes");
     if (events_.changed) events_.changed("pass failed: " + read.error().message);
   }
-  if ((!file_reader_ || !wait_reader_) && !sources_.capture) report.blind.emplace_back("bpf");
+  const bool tells = sources_.replayed ? sources_.replayed->tells_blindness : !sources_.capture;
+  if ((!file_reader_ || !wait_reader_) && tells) report.blind.emplace_back("bpf");
   report.blind.insert(report.blind.end(), snapshot_.blind.begin(), snapshot_.blind.end());
   report.gaps = snapshot_.gaps;
   report.gap_processes = snapshot_.gap_processes;

@@ -69,7 +69,7 @@ struct CycleEvents {
 
 class Cycle {
  public:
-  /// Errors: /proc cannot be opened.
+  /// Errors: /proc cannot be opened, or what a replay is of.
   static Result<std::unique_ptr<Cycle>> create(Settings settings, CycleSources sources, CycleEvents events,
                                                Clock& clock);
 
@@ -91,11 +91,24 @@ class Cycle {
  private:
   Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
 
+  /// What one look may be recorded of, in bytes.
+  static constexpr std::size_t kMostRecorded = 256U << 20U;
+  /// Whether passes go on from nothing that an earlier one read, so that a record of one is all that it rests on.
+  [[nodiscard]] bool reads_anew() const { return sources_.recording != Recording::none || sources_.replayed; }
+  /// Whether another moment is read, or another host: this kernel has no say in it.
+  [[nodiscard]] bool is_copy() const { return sources_.capture || sources_.replayed; }
+  /// From here on what is read is noted in `readings_`, at most `most` bytes; 0: it is not.
+  void begin_recording(std::size_t most);
+  void end_recording();
+  void record_kernel_facts();
+  void record_kernel(const char* name, const Result<std::string>& said);
+
   /// may_be_kept: as little as showing needs, and what does not change is kept. fresh: everything, by all readers.
   enum class Evidence { may_be_kept, fresh };
   /// Everything up to Findings, with Surroundings if a blocked thread may wait for FUSE or a connection is stalled.
   Result<void> read_snapshot(Snapshot& snapshot, Evidence evidence);
   Result<FuseRoot> open_fusectl() const;
+  Result<void> open_replay();
   void read_connections(const Result<FuseRoot>& fuse, Snapshot& snapshot);
   std::optional<std::vector<TaskWait>> read_waits(Snapshot& snapshot);
   void read_around(Snapshot& snapshot, Evidence evidence);
@@ -139,7 +152,7 @@ class Cycle {
   std::optional<Nanoseconds> files_read_;  ///< boot time of the last reading of all open files
   Nanoseconds files_cost_{0};              ///< CPU time that it took
   Actor actor_;
-  std::unique_ptr<Readings> readings_;  ///< of the last reading for acting
+  std::unique_ptr<Readings> readings_;  ///< of the last reading that was recorded: for a capture, or for acting
   Readings* recording_ = nullptr;       ///< the same, while it is read
   std::string host_;
   Memory memory_;

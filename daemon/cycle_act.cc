@@ -15,18 +15,9 @@ namespace defused {
 // What is kept serves for showing, never for acting. What is read is noted, as evidence for what may follow.
 Result<void> Cycle::read_for_acting() {
   snapshot_ = Snapshot{};
-  const std::size_t most = actor_.evidence_bytes();
-  readings_ = most == 0 ? nullptr : std::make_unique<Readings>(Readings{ReadRecorder(most), ReadRecorder(most)});
-  recording_ = readings_.get();
-  if (recording_ != nullptr) {
-    for (const auto& [path, read] : kernel_readings_.entries()) {
-      recording_->proc.note(path, read.kind, read.text, read.whole);
-    }
-    proc_.record_to(&recording_->proc);
-  }
+  begin_recording(sources_.recording == Recording::none ? actor_.evidence_bytes() : kMostRecorded);
   auto read = read_snapshot(snapshot_, Evidence::fresh);
-  recording_ = nullptr;
-  proc_.record_to(nullptr);
+  end_recording();
   return read;
 }
 
@@ -65,13 +56,14 @@ void Cycle::act(PassResult& pass) {
         pass.report.outcomes.push_back(record);
         publish_again(pass);
       },
+      host_,
       readings_.get()};
   if (!actor_.act(*std::move(order), around, memory_.counters)) {
     chosen->action = Action::hold;
     chosen->reasons = {Gate::record_unwritable};
     publish_again(pass);
   }
-  readings_.reset();
+  if (sources_.recording == Recording::none) readings_.reset();
 }
 
 void Cycle::publish_again(PassResult& pass) {

@@ -21,7 +21,8 @@ constexpr Nanoseconds kReserve = std::chrono::seconds(10);
 
 class ChildProbe final : public Probe {
  public:
-  ChildProbe(Child child, Settings settings) : child_(std::move(child)), settings_(std::move(settings)) {}
+  ChildProbe(Child child, Settings settings, bool records)
+      : child_(std::move(child)), settings_(std::move(settings)), records_(records) {}
   ~ChildProbe() override {
     if (child_.running()) stop();
   }
@@ -89,9 +90,14 @@ class ChildProbe final : public Probe {
     return sent.has_value();
   }
 
-  // The report of the pass comes before its idle phase.
+  // The report of the pass comes before its idle phase, and what it was read from behind that.
   bool wait_for_pass(std::uint64_t pass) {
-    return wait_for([&](const Message& m) { return m.type == MessageType::phase && m.max_ms == 0 && m.pass == pass; });
+    const std::size_t looks = out_.looks.size();
+    const auto is_over = [&](const Message& m) {
+      if (m.pass != pass) return false;
+      return records_ ? m.type == MessageType::recording : m.type == MessageType::phase && m.max_ms == 0;
+    };
+    return wait_for(is_over) && (!records_ || out_.looks.size() > looks);
   }
 
   template <typename Predicate>
@@ -122,11 +128,22 @@ class ChildProbe final : public Probe {
       step_ = message.phase;
       deadline_ = clock_.now().boottime + std::chrono::milliseconds(message.max_ms);
     }
+    if (message.type == MessageType::recording) return take_recording(received.descriptor);
     if (message.type != MessageType::report) return;
     auto pass = decode_memfd(received.descriptor.get(), &decode_pass);
     if (!pass) return;
     out_.pass = *std::move(pass);
     ++out_.samples;
+  }
+
+  void take_recording(const UniqueFd& descriptor) {
+    auto look = descriptor ? decode_memfd(descriptor.get(), &decode_tree)
+                           : Result<FileTree>(fail(ErrorKind::gone, "the prober could not hand it over"));
+    if (look) {
+      out_.looks.push_back(*std::move(look));
+    } else {
+      out_.trouble = "what was read in a look did not come: " + look.error().message;
+    }
   }
 
   void stop() {
@@ -144,6 +161,7 @@ class ChildProbe final : public Probe {
 
   Child child_;
   Settings settings_;
+  bool records_;
   SystemClock clock_;
   OneShot out_;
   Nanoseconds end_{0};       ///< of all
@@ -168,9 +186,12 @@ Result<std::unique_ptr<Probe>> Probe::start(const Settings& settings, const Wish
     const std::string& reason = wish.by_hand->by.override_reason;
     if (!reason.empty()) arguments.push_back("--override=" + reason);
   }
+  const bool records = wish.recording != Recording::none;
+  if (records)
+    arguments.push_back(std::string("--record=") + (wish.recording == Recording::all ? "all" : "candidates"));
   auto child = spawn_self(self->get(), arguments);
   if (!child) return prepend("starting the prober", child.error());
-  return std::unique_ptr<Probe>(std::make_unique<ChildProbe>(*std::move(child), settings));
+  return std::unique_ptr<Probe>(std::make_unique<ChildProbe>(*std::move(child), settings, records));
 }
 
 Result<OneShot> probe_once(const Settings& settings, std::uint32_t samples, Nanoseconds every, const Wish& wish) {

@@ -22,8 +22,9 @@ namespace defused {
 struct OneShot {
   std::optional<PassResult> pass;  ///< the last one that came; nothing where none did
   std::uint32_t samples = 0;       ///< how many came
-  std::vector<FileTree> looks;     ///< Wish::recording: of each sample, as Cycle::take_recording() gives it
-  std::string trouble;             ///< a sentence, where not all of them came
+  /// Wish::recording: of each sample, as Cycle::take_recording() gives it; where not all of them came, fewer.
+  std::vector<FileTree> looks;
+  std::string trouble;  ///< a sentence, where not all of them came
 };
 
 /// What a command wants beside the report.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/file_tree.h"
 #include "base/text.h"
 #include "daemon/channel.h"
 #include "daemon/cycle.h"
@@ -58,6 +59,7 @@ class Prober {
     auto settings = decode_memfd(descriptor, &decode_settings);
     if (!settings) return complain("settings", settings.error());
     log_ = std::make_unique<Logger>(settings->log, "prober");
+    step_limit_ = settings->pass_deadline;
     if (cycle_) {
       cycle_->set_settings(*std::move(settings));
       return true;
@@ -68,6 +70,7 @@ class Prober {
     sources.whole_index = options_.whole_index;
     sources.records = options_.keeps_records ? RecordUse::keep : RecordUse::read;
     sources.by_hand = options_.by_hand;
+    sources.recording = options_.record;
     CycleEvents events;
     events.phase = [this](std::string_view name, Nanoseconds at_most) { announce(name, at_most); };
     events.publish = [this](const PassResult& pass) { publish(pass); };
@@ -111,6 +114,20 @@ class Prober {
     while (waitpid(-1, nullptr, WNOHANG) > 0) continue;
     pass_ = order.pass;
     cycle_->run(order.bar, order.readers);
+    if (options_.record == Recording::none) return;
+    announce("recording", step_limit_);
+    hand_over_recording();
+    announce("idle", Nanoseconds(0));
+  }
+
+  // Without a descriptor where there is none to be had: who waits for it must not wait for ever.
+  void hand_over_recording() {
+    const auto memfd = make_sealed_memfd("defused-recording", encode_tree(cycle_->take_recording()));
+    if (!memfd) complain("handing over a recording", memfd.error());
+    Message message;
+    message.type = MessageType::recording;
+    message.pass = pass_;
+    send(message, memfd ? memfd->get() : -1);
   }
 
   void tell_left_behind(pid_t reader) {
@@ -161,6 +178,7 @@ class Prober {
   UsageReader usage_;
   std::unique_ptr<Logger> log_;
   std::unique_ptr<Cycle> cycle_;
+  Nanoseconds step_limit_{0};  ///< Settings::pass_deadline
   std::uint64_t pass_ = 0;
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/acting.h"
+#include "daemon/recording.h"
 #include "model/ids.h"
 #include "model/subject.h"
 
@@ -23,6 +24,7 @@ struct ProberOptions {
   bool whole_index = false;        ///< read who holds, uses and sees every connection, even if nothing is stuck
   bool keeps_records = false;      ///< ledger, audit log and evidence are written; without it nothing is acted on
   std::optional<HandOrder> by_hand = {};  ///< `defused abort`
+  Recording record = Recording::none;     ///< what each pass was read from is handed over after its report
 };
 
 /// Parses "17:4711,18:4720". Nothing where it is malformed.

@@ -1,9 +1,116 @@
 // SPDX-License-Identifier: Apache-2.0
+// `defused capture`: a look as `scan` takes it, with all that it was read from, as one archive.
+#include <unistd.h>
+
+#include <iostream>
+#include <limits>
+
+#include "base/tree_archive.h"
+#include "daemon/blocked_signals.h"
+#include "daemon/capture_file.h"
+#include "daemon/capture_tree.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
+#include "daemon/render_table.h"
+#include "model/sentences.h"
 
 namespace defused {
 
-int capture_command(const CaptureOptions& /*options*/) { return kExitFailure; }
+namespace {
+
+constexpr const char* kStandardOutput = "-";
+
+bool goes_to_standard_output(const CaptureOptions& options) { return options.output == kStandardOutput; }
+
+// What can be known to be wrong before this host is looked at.
+Result<void> check_output(const CaptureOptions& options) {
+  if (goes_to_standard_output(options)) {
+    if (isatty(STDOUT_FILENO) == 0) return {};
+    return fail(ErrorKind::malformed, "an archive is not for a terminal: name a FILE, or send it into a pipe");
+  }
+  return options.output ? check_capture_path(*options.output, options.force) : Result<void>{};
+}
+
+// A path that is in the way is a matter of the command line; a disk that is full is not.
+int exit_code(const Error& error) {
+  const bool usage =
+      error.kind == ErrorKind::unsupported || error.kind == ErrorKind::malformed || error.kind == ErrorKind::gone;
+  return usage ? kExitUsage : kExitFailure;
+}
+
+std::string describe_bytes(std::uint64_t bytes) {
+  constexpr std::uint64_t kKibi = 1024;
+  return bytes < kKibi * kKibi ? std::to_string((bytes + kKibi - 1) / kKibi) + " KiB"
+                               : std::to_string(bytes / kKibi / kKibi) + " MiB";
+}
+
+std::string describe_size(const CaptureSize& size) {
+  return count_of(size.looks, "look", "looks") + ", " + count_of(size.processes, "process", "processes") + ", " +
+         count_of(size.connections, "FUSE connection", "FUSE connections");
+}
+
+// What is not in it although it might be missed, a line each.
+std::string describe_missing(const CaptureSize& size, const CaptureOptions& options) {
+  std::string out;
+  if (size.looks < options.look.samples) {
+    out += "only " + count_of(size.looks, "look", "looks") + " of " + std::to_string(options.look.samples) +
+           " could be taken\n";
+  }
+  if (size.unreadable > 0) {
+    out += count_of(size.unreadable, "file", "files") + " could not be read: they are named in it, in `errors`\n";
+  }
+  if (size.left_out > 0) out += count_of(size.left_out, "reading", "readings") + " did not fit\n";
+  if (size.dropped > 0) {
+    out += count_of(size.dropped, "file", "files") + " left out: it is not known which names are in them\n";
+  }
+  return out;
+}
+
+Result<CaptureTree> make(Look look, const CaptureOptions& options) {
+  CaptureInput input{std::move(look.looks), std::move(look.pass.report), std::move(look.settings), options.all};
+  return options.redact ? make_redacted_capture(std::move(input)) : make_capture(std::move(input));
+}
+
+int write(const CaptureTree& made, const CaptureOptions& options, const std::string& host) {
+  const std::string missing = describe_missing(made.size, options);
+  if (goes_to_standard_output(options)) {
+    constexpr auto kAny = std::numeric_limits<std::uint64_t>::max();
+    const auto written = write_tree_archive(made.tree, made.time, false, STDOUT_FILENO, kAny);
+    if (!written) return refuse(kExitFailure, "standard output: " + written.error().message);
+    std::cerr << missing << "wrote to standard output: " << describe_size(made.size) << "\n";
+    return kExitOk;
+  }
+  const std::string path =
+      options.output ? *options.output : default_capture_path(options.redact ? "redacted" : host, made.time);
+  const auto size = write_capture_file(made.tree, made.time, path, options.force);
+  if (!size) return refuse(exit_code(size.error()), size.error().message);
+  return print(missing + "wrote " + path + ": " + describe_size(made.size) + ", " + describe_bytes(*size) +
+                   "\nto diagnose it, on any host: defused replay " + path + "\n",
+               kExitOk);
+}
+
+}  // namespace
+
+int capture_command(const CaptureOptions& options) {
+  if (geteuid() == 0) {
+    if (auto checked = check_output(options); !checked) {
+      return refuse(exit_code(checked.error()), checked.error().message);
+    }
+  }
+  Wish wish;
+  wish.whole_index = true;
+  wish.recording = options.all ? Recording::all : Recording::candidates;
+  auto taken = take_look("capture", options.look, Mode::observe, wish);
+  if (const int* code = std::get_if<int>(&taken)) return *code;
+  Look& look = std::get<Look>(taken);
+  if (look.looks.empty()) return refuse(kExitFailure, "no look at this host was finished, so there is nothing to keep");
+  const std::string host = look.pass.report.host;
+  std::cerr << render_blindness(look.pass.report);
+  const BlockedSignals held;
+  const auto made = make(std::move(look), options);
+  if (!made) return refuse(kExitFailure, made.error().message);
+  return write(*made, options, host);
+}
 
 }  // namespace defused

@@ -27,16 +27,20 @@ int explain_command(const ExplainOptions& options) {
   const auto taken = take_look("explain", options.look, Mode::dry_run, wish);
   if (const int* code = std::get_if<int>(&taken)) return *code;
   const Look& look = std::get<Look>(taken);
-  if (!look.pass.subject) return refuse(kExitFailure, "the prober ended before it had looked for what was asked");
-  const int code = has_diagnosis(look.pass.report) ? exit_code(*look.pass.subject) : kExitFailure;
-  const ExplainInput input{look.pass, look.configured, put_in_words(look.pass.report.decisions), look.expose,
+  return print_explanation(look.pass, look.configured, look.expose, options.look.json);
+}
+
+int print_explanation(const PassResult& pass, Mode configured, ExposeSource expose, bool json) {
+  if (!pass.subject) return refuse(kExitFailure, "the prober ended before it had looked for what was asked");
+  const int code = has_diagnosis(pass.report) ? exit_code(*pass.subject) : kExitFailure;
+  const ExplainInput input{pass, configured, put_in_words(pass.report.decisions), expose,
                            look_at_screen(STDOUT_FILENO)};
-  if (!options.look.json) return print(render_explanation(input), code);
+  if (!json) return print(render_explanation(input), code);
   constexpr int kIndent = 2;
-  const Report concerned = reduce_to_subject(look.pass);
-  const std::string json = render_subject_json(*look.pass.subject, concerned, put_in_words(concerned.decisions),
-                                               look.configured, look.expose, kIndent);
-  return print(json + "\n", code);
+  const Report concerned = reduce_to_subject(pass);
+  const std::string text =
+      render_subject_json(*pass.subject, concerned, put_in_words(concerned.decisions), configured, expose, kIndent);
+  return print(text + "\n", code);
 }
 
 }  // namespace defused

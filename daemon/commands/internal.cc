@@ -12,6 +12,7 @@ int internal_prober_command(const InternalProberOptions& options) {
   prober.lost = parse_lost(options.lost);
   prober.whole_index = options.whole_index;
   prober.keeps_records = options.keep_records;
+  prober.record = options.record;
   if (options.abort) {
     prober.by_hand = HandOrder{ConnectionId{*options.abort}, ByHand{options.uid, options.override_reason}};
   }

@@ -25,6 +25,7 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
   Look look;
   look.configured = settings->policy.mode;
   look.expose = settings->expose_source;
+  look.settings = *settings;
   // A look never acts, whatever the configuration says, and tells what is young as well.
   settings->policy.mode = mode;
   settings->detect.include_young = true;
@@ -34,6 +35,7 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
   if (!shot->trouble.empty()) complain(shot->trouble);
   if (!shot->pass) return kExitFailure;
   look.pass = *std::move(shot->pass);
+  look.looks = std::move(shot->looks);
   return look;
 }
 

@@ -16,6 +16,8 @@ struct Look {
   PassResult pass;
   Mode configured = Mode::observe;  ///< what the operator set; the pass was made in another one
   ExposeSource expose = ExposeSource::redacted;
+  Settings settings = {};            ///< as configured
+  std::vector<FileTree> looks = {};  ///< OneShot::looks
 };
 
 /// One look at this host in `mode`, which must not be enforce; or the exit code after a sentence on standard error.
@@ -26,6 +28,9 @@ std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions);
 
 /// False: not even the processes could be listed, so the report says nothing of them.
 bool has_diagnosis(const Report& report);
+
+/// Prints what a pass found of its subject, as text or JSON: the exit code of explain.
+int print_explanation(const PassResult& pass, Mode configured, ExposeSource expose, bool json);
 
 /// Prints `text`: the exit code is `code`, or 1 where it cannot be written.
 int print(const std::string& text, int code);

@@ -69,11 +69,11 @@ std::optional<Error> Beneath::ask_hook(const std::string& path) const {
 }
 
 Result<UniqueFd> Beneath::open_beneath(const std::string& path, int flags) const {
-  if (auto refused = ask_hook(path)) return prepend("opening " + path, *std::move(refused));
+  if (auto refused = ask_hook(path)) return failed(path, prepend("opening " + path, *std::move(refused)));
   flags |= O_CLOEXEC | O_NOFOLLOW;
   UniqueFd fd(open_with_openat2(directory_.get(), path, flags));
   if (!fd && errno == ENOSYS) fd.reset(open_by_components(directory_.get(), path, flags));
-  if (!fd) return fail_errno(errno, "opening " + path);
+  if (!fd) return failed(path, fail_errno(errno, "opening " + path));
   return fd;
 }
 
@@ -89,10 +89,31 @@ Result<Beneath> Beneath::open_directory(const std::string& path) const {
 Result<UniqueFd> Beneath::open_file(const std::string& path, int flags) const { return open_beneath(path, flags); }
 
 void Beneath::note_read(const std::string& path, ReadRecorder::Kind kind, std::string_view text, bool whole) const {
-  if (recorder_ == nullptr) return;
+  if (recorder_ != nullptr) recorder_->note(recorded_name(path), kind, text, whole);
+}
+
+void Beneath::note_error(const std::string& path, const Error& error) const {
+  if (recorder_ != nullptr) recorder_->note_error(recorded_name(path), {error.kind, error.code});
+}
+
+std::string Beneath::recorded_name(const std::string& path) const {
   std::string name = prefix_ + path;
   if (path == ".") name.erase(prefix_.empty() ? 0 : prefix_.size() - 1);
-  recorder_->note(name, kind, text, whole);
+  return name;
+}
+
+Failure Beneath::failed(const std::string& path, Failure error) const {
+  note_error(path, error.value());
+  return error;
+}
+
+bool Beneath::is_put_off(const std::string& path, bool out_of_time) const {
+  if (!out_of_time) {
+    const auto told = ask_hook(path);
+    if (!told || told->kind != ErrorKind::timeout || told->code != kNotAsked) return false;
+  }
+  note_error(path, Error{ErrorKind::timeout, {}, kNotAsked});
+  return true;
 }
 
 Result<FileText> Beneath::read_file(const std::string& path, std::size_t max_bytes) const {
@@ -109,7 +130,7 @@ Result<FileText> Beneath::read_unrecorded(const std::string& path, std::size_t m
   while (true) {
     const ssize_t got = read(fd->get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "reading " + path);
+    if (got < 0) return failed(path, fail_errno(errno, "reading " + path));
     if (got == 0) return file;
     const std::size_t room = max_bytes - file.text.size();
     file.text.append(buffer.data(), std::min(room, static_cast<std::size_t>(got)));
@@ -125,7 +146,7 @@ Result<std::string> Beneath::read_link(const std::string& path) const {
   if (!fd) return Failure(fd.error());
   std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by readlinkat
   const ssize_t length = readlinkat(fd->get(), "", target.data(), target.size());
-  if (length < 0) return fail_errno(errno, "reading link " + path);
+  if (length < 0) return failed(path, fail_errno(errno, "reading link " + path));
   std::string text(target.data(), static_cast<std::size_t>(length));
   note_read(path, ReadRecorder::Kind::link, text);
   return text;
@@ -138,7 +159,7 @@ Result<void> Beneath::for_each_entry(const std::string& path, Take take) const {
   alignas(dirent64) std::array<char, 32768> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   while (true) {
     const ssize_t got = getdents64(fd->get(), buffer.data(), buffer.size());
-    if (got < 0) return fail_errno(errno, "listing " + path);
+    if (got < 0) return failed(path, fail_errno(errno, "listing " + path));
     if (got == 0) return {};
     for (ssize_t at = 0; at < got;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);

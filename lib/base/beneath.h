@@ -49,10 +49,16 @@ class Beneath {
   static Result<Beneath> open_root(const std::string& path, ReadHook hook = {}, std::string prefix = {});
 
   /// From now on what is read here, and below directories opened from here, is noted in `recorder` under the path that
-  /// the hook sees, whether it is of use or not; errors are not. Null: no longer. It must outlive all of them.
+  /// the hook sees, whether it is of use or not, and what could not be read with its error (never `gone`; what a hook
+  /// made fail counts). Null: no longer. It must outlive all of them.
   void record_to(ReadRecorder* recorder) { recorder_ = recorder; }
   /// Notes what was read of `path` in another way: by a child process, or the part of it that counts.
   void note_read(const std::string& path, ReadRecorder::Kind kind, std::string_view text, bool whole = true) const;
+  /// Notes that `path` could not be read in another way.
+  void note_error(const std::string& path, const Error& error) const;
+  /// Whether `path` is not read because there is no time left for it. That is noted like a reading that failed
+  /// (`timeout`, kNotAsked); where the hook answers just that to the path, it is as if there were none.
+  [[nodiscard]] bool is_put_off(const std::string& path, bool out_of_time) const;
 
   /// The directory `path` below this one. Keeps hook and recorder; the paths they see start with `path` + "/".
   [[nodiscard]] Result<Beneath> open_directory(const std::string& path) const;
@@ -87,6 +93,9 @@ class Beneath {
   template <typename Take>
   Result<void> for_each_entry(const std::string& path, Take take) const;
   [[nodiscard]] std::optional<Error> ask_hook(const std::string& path) const;
+  [[nodiscard]] std::string recorded_name(const std::string& path) const;
+  /// `error`, noted.
+  Failure failed(const std::string& path, Failure error) const;
 
   UniqueFd directory_;
   ReadHook hook_;

@@ -36,12 +36,14 @@ class SystemClock final : public Clock {
   void sleep(Nanoseconds duration) override;
 };
 
-/// Time as a test wants it.
+/// Time as a test or a replay wants it.
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(Instant start) : now_(start) {}
   [[nodiscard]] Instant now() const override { return now_; }
   void sleep(Nanoseconds duration) override { advance(duration); }
+  /// Another moment: both clocks as they are given.
+  void set(Instant now) { now_ = now; }
   void advance(Nanoseconds duration) {
     now_.boottime += duration;
     now_.wall += duration;

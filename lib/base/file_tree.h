@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/recorder.h"
@@ -37,16 +39,26 @@ class FileTree {
   void add_tree(std::string_view root, const FileTree& other);
   void remove(std::string_view path);  ///< and what is below
 
-  [[nodiscard]] const std::map<std::string, Node, std::less<>>& nodes() const { return nodes_; }
+  using Nodes = std::map<std::string, Node, std::less<>>;
+  [[nodiscard]] const Nodes& nodes() const { return nodes_; }
   [[nodiscard]] const Node* find(std::string_view path) const;  ///< null: not there
   /// What lies below `root`, with paths from there; empty where there is no such directory.
-  [[nodiscard]] FileTree below(std::string_view root) const;
+  [[nodiscard]] FileTree below(std::string_view root) const;  ///< "": all of it
+  /// The same, taken out of here without a copy.
+  FileTree take_below(std::string_view root);
   [[nodiscard]] std::uint64_t bytes() const;  ///< of paths and texts
   bool operator==(const FileTree&) const = default;
 
  private:
-  std::map<std::string, Node, std::less<>> nodes_;
+  void add(std::string_view path, Node node);
+  void add_listed(const std::string& directory, std::string_view listing);
+  [[nodiscard]] std::pair<Nodes::const_iterator, Nodes::const_iterator> range_below(std::string_view path) const;
+
+  Nodes nodes_;
 };
+
+/// Whether one of `paths` is above `path`: "proc" is above "proc/1/status", and not above "proc" or "proc-x".
+bool is_below_any(const std::set<std::string, std::less<>>& paths, std::string_view path);
 
 /// For handing a tree to another process of the same binary.
 std::vector<std::uint8_t> encode_tree(const FileTree& tree);

@@ -5,7 +5,7 @@ namespace defused {
 
 void ReadRecorder::note(std::string_view path, Kind kind, std::string_view text, bool whole) {
   std::string name(path);
-  errors_.erase(name);
+  forgive(name);
   const auto known = entries_.find(name);
   if (known != entries_.end() && !whole) {
     const Entry& before = known->second;
@@ -18,6 +18,7 @@ void ReadRecorder::note(std::string_view path, Kind kind, std::string_view text,
   const std::size_t needed = name.size() + text.size();
   if (needed > max_bytes_ - bytes_) {
     ++left_out_;
+    keep_error(std::move(name), {ErrorKind::unsupported, 0});
     return;
   }
   bytes_ += needed;
@@ -26,12 +27,23 @@ void ReadRecorder::note(std::string_view path, Kind kind, std::string_view text,
 
 void ReadRecorder::note_error(std::string_view path, Failed why) {
   if (why.kind == ErrorKind::gone) return;
-  const std::string name(path);
-  if (name.size() > max_bytes_ - bytes_) {
-    ++left_out_;
-    return;
+  if (!keep_error(std::string(path), why)) ++left_out_;
+}
+
+bool ReadRecorder::keep_error(std::string path, Failed why) {
+  const auto known = errors_.find(path);
+  if (known != errors_.end()) {
+    known->second = why;
+    return true;
   }
-  if (errors_.insert_or_assign(name, why).second) bytes_ += name.size();
+  if (path.size() > max_bytes_ / 2 - error_bytes_) return false;
+  error_bytes_ += path.size();
+  errors_.emplace(std::move(path), why);
+  return true;
+}
+
+void ReadRecorder::forgive(const std::string& path) {
+  if (errors_.erase(path) > 0) error_bytes_ -= path.size();
 }
 
 }  // namespace defused

@@ -54,6 +54,8 @@ bool is_control(std::string_view character) {
   return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9";
 }
 
+bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
+
 void append_hex(std::string& out, unsigned char byte) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   out += "\\x";
@@ -109,6 +111,21 @@ std::vector<std::string_view> split_fields(std::string_view text, char separator
     if (!field.empty()) fields.push_back(field);
   }
   return fields;
+}
+
+std::string unescape_octal(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) && is_octal(text[i + 2]) &&
+        is_octal(text[i + 3])) {
+      out += static_cast<char>(((text[i + 1] - '0') << 6) | ((text[i + 2] - '0') << 3) | (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

@@ -38,6 +38,9 @@ std::string_view take_field(std::string_view& rest, char separator);
 /// All fields between `separator`s; runs of separators count as one, none at the ends.
 [[nodiscard]] std::vector<std::string_view> split_fields(std::string_view text, char separator);
 
+/// `\040` -> space: fs/proc_namespace.c writes space, tab, newline, backslash and '#' so, and seq_file others.
+[[nodiscard]] std::string unescape_octal(std::string_view text);
+
 /// Smallest number of edits (insert, delete, replace) that turn `a` into `b`: for "did you mean".
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 

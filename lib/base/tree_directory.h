@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/file_tree.h"
 #include "base/result.h"
@@ -22,7 +23,7 @@ class TreeDirectory {
   ~TreeDirectory();
 
   /// Makes it what `tree` says, which it owns from then on: only what differs is written, what is not in `tree` is
-  /// removed. Errors: io.
+  /// removed. Errors: io, and then it is of no further use.
   Result<void> become(FileTree tree);
   /// What is removed and made anew by the next become() although it is in both: another object with the same name.
   void replace_next(std::string path);
@@ -31,10 +32,15 @@ class TreeDirectory {
 
  private:
   TreeDirectory(std::string path, UniqueFd root) : path_(std::move(path)), root_(std::move(root)) {}
+  Result<void> take_away(int directory, const std::string& path);
+  Result<void> remove_different(FileTree& before, const FileTree& tree);
+  Result<void> make_different(const FileTree& before, const FileTree& tree);
+
   std::string path_;
   UniqueFd root_;
   FileTree now_;
   std::set<std::string> replaced_;
+  std::vector<std::string> aside_;  ///< names in root_ of what was replaced
 };
 
 }  // namespace defused

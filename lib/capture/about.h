@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,7 @@ struct CaptureAbout {
   bool all = false;     ///< of the whole host, not of the candidates
   bool redacted = false;
   std::uint32_t looks = 0;
+  bool evidence = false;  ///< of a bundle that the daemon kept when it acted (lib/remedy, evidence_store.h)
 };
 
 /// look.json: what a look knew beside the files.
@@ -33,11 +35,15 @@ struct LookAbout {
   pid_t own = 0;               ///< the prober: neither user nor viewer
   pid_t parent = 0;            ///< of it: neither it nor its other children are
   std::uint64_t left_out = 0;  ///< readings that did not fit
+  /// The inode of each connection's directory: numbers are used again at once, and with another inode it is another
+  /// one.
+  std::map<std::uint32_t, std::uint64_t> connection_inodes;
 };
 
 /// One line, with a newline.
 std::string render_about(const CaptureAbout& about);
-/// malformed: not JSON, another schema, a member of another kind. A member that is not known is passed over.
+/// The about.json of an evidence bundle is taken too: it says no more than host and time. malformed: not JSON, another
+/// schema, a member of another kind. A member that is not known is passed over.
 Result<CaptureAbout> parse_about(std::string_view text);
 
 std::string render_look(const LookAbout& look);

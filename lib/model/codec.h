@@ -49,6 +49,9 @@ std::string expose_source(const std::string& source, ExposeSource expose);
 
 /// A wall-clock time (nanoseconds since 1970) as RFC 3339 in UTC with milliseconds: "2026-07-01T12:00:00.000Z".
 std::string format_wall_time(Nanoseconds wall);
+/// The same for names of files: "20260701T120000.000Z". Sorts by time, and has no colon, after which tar would look for
+/// a host of that name.
+std::string format_compact_time(Nanoseconds wall);
 
 std::vector<std::uint8_t> encode_pass(const PassResult& pass);
 /// malformed: not such a payload.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `defused.report/v1`, keys in the order of DESIGN.md section 7; what the page does not name comes last in its object.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -285,6 +286,12 @@ std::string dump(const Json& value, int indent) {
 }
 
 }  // namespace
+
+std::string format_compact_time(Nanoseconds wall) {
+  std::string text = format_wall_time(wall);
+  text.erase(std::remove_if(text.begin(), text.end(), [](char c) { return c == '-' || c == ':'; }), text.end());
+  return text;
+}
 
 std::string format_wall_time(Nanoseconds wall) {
   using std::chrono::days;

@@ -227,6 +227,7 @@ struct Surroundings {
   bool users_complete = true;
   bool viewers_complete = true;
   GapProcesses gap_processes;  ///< whose files could not be read
+  std::set<pid_t> with_gaps;   ///< all of those
 };
 
 /// What does not change while the host runs, and the two knobs of fs.fuse.

@@ -28,6 +28,7 @@ struct Header {
   std::uint32_t index = 0;  // of the request
   std::uint32_t ok = 0;
   std::uint32_t kind = 0;
+  std::int32_t code = 0;  // of the error
   std::uint32_t length = 0;
 };
 
@@ -43,21 +44,21 @@ bool write_all(int fd, const void* data, std::size_t size) {
   return true;
 }
 
+Result<std::string> read_request(const Beneath& root, const BoundedRequest& request) {
+  if (request.link) return root.read_link(request.path);
+  auto file = root.read_unrecorded(request.path, kMaxBytes);
+  if (!file) return Failure(file.error());
+  return std::move(file->text);
+}
+
 void answer(const Beneath& root, const BoundedRequest& request, std::size_t index, int out) {
-  std::string text;
+  const auto read = read_request(root, request);
+  const std::string& text = read ? *read : read.error().message;
   Header header;
   header.index = static_cast<std::uint32_t>(index);
-  if (request.link) {
-    auto link = root.read_link(request.path);
-    header.ok = link ? 1 : 0;
-    header.kind = link ? 0 : static_cast<std::uint32_t>(link.error().kind);
-    text = link ? *link : link.error().message;
-  } else {
-    auto file = root.read_unrecorded(request.path, kMaxBytes);
-    header.ok = file ? 1 : 0;
-    header.kind = file ? 0 : static_cast<std::uint32_t>(file.error().kind);
-    text = file ? file->text : file.error().message;
-  }
+  header.ok = read ? 1 : 0;
+  header.kind = read ? 0 : static_cast<std::uint32_t>(read.error().kind);
+  header.code = read ? 0 : read.error().code;
   header.length = static_cast<std::uint32_t>(text.size());
   if (!write_all(out, &header, sizeof header) || !write_all(out, text.data(), text.size())) _exit(1);
 }
@@ -219,7 +220,7 @@ class Reading {
                       link || text.size() < kMaxBytes);
       answers_[reader.at] = Result<std::string>(std::move(text));
     } else {
-      answers_[reader.at] = Failure(Error{static_cast<ErrorKind>(header.kind), std::move(text), 0});
+      answers_[reader.at] = Failure(Error{static_cast<ErrorKind>(header.kind), std::move(text), header.code});
     }
     const std::string_view process = process_of(requests_[reader.at]);
     reader.at = reader.leads ? next(reader.at + 1) : reader.at + 1;
@@ -266,6 +267,8 @@ class Reading {
       if (!answers_[i]) {
         answers_[i] = Failure(Error{ErrorKind::timeout, "reading " + requests_[i].path + why, kNotAsked});
       }
+      // Recorded here, as above: whatever a child could not read.
+      if (!*answers_[i]) root_.note_error(requests_[i].path, answers_[i]->error());
       out.results.push_back(*std::move(answers_[i]));
     }
     out.left_behind = std::move(left_behind_);
@@ -296,6 +299,7 @@ std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const Read
   if (requests.empty()) return {};
   if (limits.readers == 0) {
     const Failure not_asked(Error{ErrorKind::timeout, "too many readers are stuck", kNotAsked});
+    for (const BoundedRequest& request : requests) proc.files().note_error(request.path, not_asked.value());
     std::vector<Result<std::string>> none(requests.size(), not_asked);
     return none;
   }

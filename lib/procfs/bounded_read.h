@@ -9,7 +9,6 @@
 
 #include <sys/types.h>
 
-#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -25,12 +24,10 @@ struct BoundedRequest {
   bool link = false;  ///< read_link instead of read_file
 };
 
-/// The code of a `timeout` that says nothing of the file: there was no time, or no reader, to ask.
-inline constexpr int kNotAsked = EAGAIN;
-
 struct BoundedReads {
-  std::vector<Result<std::string>> results;  ///< one per request, same order; `timeout` where it did not answer
-  std::vector<pid_t> left_behind;            ///< children that could not be ended, `at_once` at most
+  /// One per request, in the same order: `timeout` where it did not answer, with code kNotAsked where it was not asked.
+  std::vector<Result<std::string>> results;
+  std::vector<pid_t> left_behind;  ///< children that could not be ended, `at_once` at most
 };
 
 /// Reads each request below `root`; at most `each` for one and `total` for all (and 100 ms for each child to die), by
@@ -38,8 +35,8 @@ struct BoundedReads {
 BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>& requests, Nanoseconds each,
                           Nanoseconds total, std::size_t at_once = 8);
 
-/// The same below /proc as `limits` say: where they allow no reader each result is `timeout`, and a child that could
-/// not be ended is told.
+/// The same below /proc as `limits` say: where they allow no reader each result is `timeout` (kNotAsked), and a child
+/// that could not be ended is told.
 std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
                                                 const std::vector<BoundedRequest>& requests);
 

@@ -18,22 +18,6 @@ Failure malformed(std::string_view what, std::string_view found) {
 
 bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
 
-// `\040` -> space: fs/proc_namespace.c writes space, tab, newline, backslash and '#' so.
-std::string unescape_octal(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) && is_octal(text[i + 2]) &&
-        is_octal(text[i + 3])) {
-      out += static_cast<char>(((text[i + 1] - '0') << 6) | ((text[i + 2] - '0') << 3) | (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 std::string clean_path(std::string_view field) { return sanitize(unescape_octal(field)); }
 
 bool is_fuse_type(std::string_view fstype) {

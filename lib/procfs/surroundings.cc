@@ -88,7 +88,7 @@ class SurroundingsReader {
 
   void read_from(std::size_t first) {
     for (std::size_t i = first; i < bases_.size(); ++i) {
-      if (out_of_time()) {
+      if (is_put_off(bases_[i].second + "mountinfo")) {
         add_gap(snapshot_.gaps, "mountinfo", ErrorKind::timeout);
         views_.set_incomplete();
         break;
@@ -97,7 +97,7 @@ class SurroundingsReader {
     }
     collect_fuse_mounts();
     for (std::size_t i = first; i < bases_.size(); ++i) {
-      if (out_of_time()) {
+      if (is_put_off(bases_[i].second + "fdinfo")) {
         add_gap(snapshot_.gaps, "fdinfo", ErrorKind::timeout);
         out_.holders_complete = out_.users_complete = false;
         break;
@@ -124,13 +124,17 @@ class SurroundingsReader {
     return base;
   }
 
-  bool out_of_time() const { return clock_.now().boottime - start_ > limits_.surroundings_budget; }
+  // Whether the time is over before `path` is read.
+  [[nodiscard]] bool is_put_off(const std::string& path) const {
+    return proc_.files().is_put_off(path, clock_.now().boottime - start_ > limits_.surroundings_budget);
+  }
 
   // A failure to read makes the answer incomplete, unless the process just ended.
   void note(const char* file, const Error& error, bool& complete) {
     if (error.kind == ErrorKind::gone) return;
     add_gap(snapshot_.gaps, file, error.kind);
     add_gap_process(out_.gap_processes, {file, error.kind}, {current_, name_of(current_)});
+    out_.with_gaps.insert(current_);
     complete = false;
   }
 
@@ -154,10 +158,11 @@ class SurroundingsReader {
     if (!tids) return missed("task", tids.error());
     if (truncated) missed("task", Error{ErrorKind::unsupported, "too many threads", 0});
     for (const std::string& tid : *tids) {
-      if (out_of_time()) return missed("mountinfo", Error{ErrorKind::timeout, "budget", 0});
       std::string own = task;
       own.append("/").append(tid).append("/");
-      if (own != base && tid != std::to_string(process.pid)) views_.add(process.pid, own);
+      if (own == base || tid == std::to_string(process.pid)) continue;
+      if (is_put_off(own + "mountinfo")) return missed("mountinfo", Error{ErrorKind::timeout, "budget", 0});
+      views_.add(process.pid, own);
     }
   }
 
@@ -232,7 +237,7 @@ class SurroundingsReader {
     for (const std::string& tid : *tids) {
       std::string base = task;
       base.append("/").append(tid).append("/");
-      if (out_of_time()) return note("fdinfo", Error{ErrorKind::timeout, "budget", 0}, complete);
+      if (is_put_off(base + "fdinfo")) return note("fdinfo", Error{ErrorKind::timeout, "budget", 0}, complete);
       const auto names = list_descriptors(base, complete);
       if (!names || has_table_of(leader, base, *names, known, complete)) continue;
       for (const std::string& name : *names) read_descriptor(process, base, name, user, complete);

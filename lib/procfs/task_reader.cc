@@ -97,6 +97,10 @@ void take_brief(const ProcessBrief& brief, ThreadSample& thread) {
   thread.tracer = brief.tracer;
 }
 
+bool was_not_asked(const Result<std::string>& result) {
+  return !result && result.error().kind == ErrorKind::timeout && result.error().code == kNotAsked;
+}
+
 void keep(ThreadSample& thread) {
   thread.kept = true;
   // Of this very moment, so it is asked again (merge_waits).
@@ -164,7 +168,7 @@ void SuspectReader::read_open_mounts(const Beneath& directory, const std::string
   if (truncated) add_gap(thread.gaps, "fdinfo", ErrorKind::unsupported);
   auto& ids = thread.open_mount_ids;
   for (const std::string& name : *names) {
-    if (out_of_time()) {
+    if (directory.is_put_off(task + "fdinfo/" + name, out_of_time())) {
       add_gap(thread.gaps, "fdinfo", ErrorKind::timeout);
       thread.all_read = false;
       break;
@@ -294,7 +298,7 @@ std::optional<ProcessSample> SuspectReader::read(const ProcessBrief& brief, Susp
     for (const ThreadSample& thread : kept->sample.threads) shared.before[thread.id.tid] = &thread;
   }
   for (const NumberedEntry& entry : *tids) {
-    if (out_of_time()) {
+    if (directory->is_put_off("task/" + std::to_string(entry.number), out_of_time())) {
       add_gap(sample.gaps, "task", ErrorKind::timeout);
       sample.threads_complete = false;
       break;
@@ -337,14 +341,13 @@ BoundedRequest request_of(const Hazard& hazard, const ProcessSample& sample) {
 
 void take_hazard(const Hazard& hazard, const Result<std::string>& result, ProcessSample& sample) {
   if (hazard.file == Hazard::File::pid_namespace) {
-    const bool not_asked = !result && result.error().code == kNotAsked;
-    if (not_asked && !sample.threads.empty()) sample.threads.front().all_read = false;
+    if (was_not_asked(result) && !sample.threads.empty()) sample.threads.front().all_read = false;
     if (!result) return note(sample.gaps, "ns/pid", result.error());
     if (const auto id = parse_namespace_link(*result, "pid")) sample.pid_namespace = *id;
     return;
   }
   ThreadSample& thread = sample.threads[hazard.thread];
-  if (!result && result.error().code == kNotAsked) thread.all_read = false;
+  if (was_not_asked(result)) thread.all_read = false;
   if (hazard.file == Hazard::File::stat) take_stat(result, thread);
   if (hazard.file == Hazard::File::stack) take_stack(result, thread);
   if (hazard.file == Hazard::File::wchan) take_wchan(result, thread);

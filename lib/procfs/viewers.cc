@@ -37,11 +37,12 @@ Surroundings read_viewers(const ProcRoot& proc, const ReadLimits& limits, const 
     const ProcessBrief* process = find_process(snapshot.processes, pid);
     add_gap(snapshot.gaps, "mountinfo", error.kind);
     add_gap_process(out.gap_processes, {"mountinfo", error.kind}, {pid, process == nullptr ? "" : process->name});
+    out.with_gaps.insert(pid);
   });
   for (const auto& [id, processes] : group(places, own, snapshot.processes)) {
     int seen = 0;
     for (const auto& [pid, base] : processes) {
-      if (watch.elapsed() > limits.surroundings_budget) {
+      if (proc.files().is_put_off(base + "mountinfo", watch.elapsed() > limits.surroundings_budget)) {
         add_gap(snapshot.gaps, "mountinfo", ErrorKind::timeout);
         views.set_incomplete();
         break;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // EvidenceStore: one bundle for each action, `<state directory>/evidence/<time>-<connection>.tar.gz`, mode 0600: what
-// the decision was read from, as a tree of /proc and fusectl like those in tests/captures (`proc/...`,
-// `sys/fs/fuse/connections/...`), the report of that pass, the audit record, and about.json, which tells how many
-// readings did not fit. Time is "20261124T121500.000Z". A bundle is there whole or not at all. Bounded in number and in
-// bytes of all bundles: the oldest go first.
+// the decision was read from, in the form of a capture with one look (docs/decisions/0008), the settings and the report
+// of that pass, the audit record, and about.json. Time is "20261124T121500.000Z". A bundle is there whole or not at
+// all. Bounded in number and in bytes of all bundles: the oldest go first.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "base/clock.h"
-#include "base/recorder.h"
+#include "base/file_tree.h"
 #include "base/result.h"
 
 namespace defused {
@@ -18,10 +17,12 @@ namespace defused {
 struct EvidenceBundle {
   Nanoseconds at_wall{0};
   std::uint32_t connection = 0;
-  const ReadRecorder* proc = nullptr;     ///< below /proc
-  const ReadRecorder* fusectl = nullptr;  ///< below /sys/fs/fuse/connections
-  std::string report;                     ///< report.json
-  std::string intent;                     ///< intent.json: the audit record
+  std::string host = {};
+  const FileTree* tree = nullptr;  ///< of the look, as Cycle::take_recording() gives it
+  std::uint64_t left_out = 0;      ///< readings that did not fit
+  std::string settings = {};       ///< settings.json (render_report_settings)
+  std::string report = {};         ///< report.json
+  std::string intent = {};         ///< intent.json: the audit record
 };
 
 class EvidenceStore {

@@ -32,6 +32,10 @@ Result<void> check_text(std::string_view path, const std::string& value);
 /// The shipped configuration: every key at its default, each with a comment that says what it does and what it takes.
 std::string render_default_settings();
 
+/// A configuration with the keys that a report rests on, at the values of `settings`: thresholds, selectors, budgets,
+/// mode and expose_source. No path, hook or address of this host. parse_settings takes it.
+std::string render_report_settings(const Settings& settings);
+
 /// The default of one key as JSON on one line, such as `"15s"` or `["fuse", "fuse.*"]`; "" where there is no such key.
 std::string render_default(std::string_view path);
 

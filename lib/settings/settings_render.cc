@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is made from the table: the JSON schema, and the commented configuration with all defaults.
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <variant>
@@ -18,18 +20,39 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kIndent = 2;
 
-Json default_of(const DurationKey& key, Settings& defaults) { return format_duration(key.at(defaults)); }
-Json default_of(const SizeKey& key, Settings& defaults) { return format_size(key.at(defaults)); }
-Json default_of(const CountKey& key, Settings& defaults) { return key.at(defaults); }
-Json default_of(const FlagKey& key, Settings& defaults) { return key.at(defaults); }
-Json default_of(const WordKey& key, Settings& defaults) { return std::string(key.words[key.get(defaults)]); }
-Json default_of(const TextKey& key, Settings& defaults) { return key.at(defaults); }
-Json default_of(const TextListKey& key, Settings& defaults) { return key.at(defaults); }
-Json default_of(const CommandKey& key, Settings& defaults) { return key.at(defaults); }
+Json value_in(Settings& settings, const DurationKey& key) { return format_duration(key.at(settings)); }
+Json value_in(Settings& settings, const SizeKey& key) { return format_size(key.at(settings)); }
+Json value_in(Settings& settings, const CountKey& key) { return key.at(settings); }
+Json value_in(Settings& settings, const FlagKey& key) { return key.at(settings); }
+Json value_in(Settings& settings, const WordKey& key) { return std::string(key.words[key.get(settings)]); }
+Json value_in(Settings& settings, const TextKey& key) { return key.at(settings); }
+Json value_in(Settings& settings, const TextListKey& key) { return key.at(settings); }
+Json value_in(Settings& settings, const CommandKey& key) { return key.at(settings); }
+
+Json value_in(Settings& settings, const SettingsKey& key) {
+  return std::visit([&](const auto& value) { return value_in(settings, value); }, key.value);
+}
 
 Json default_of(const SettingsKey& key) {
   Settings defaults;
-  return std::visit([&](const auto& value) { return default_of(value, defaults); }, key.value);
+  return value_in(defaults, key);
+}
+
+// What judging rests on: nothing that only this host knows what to do with, such as paths, hooks and addresses.
+bool serves_report(std::string_view path) {
+  constexpr std::array<std::string_view, 9> kPaths = {"mode",
+                                                      "expose_source",
+                                                      "remedy.min_stuck",
+                                                      "remedy.min_samples",
+                                                      "remedy.require_proven",
+                                                      "remedy.cooldown",
+                                                      "remedy.max_aborts",
+                                                      "remedy.max_aborts_window",
+                                                      "remedy.breaker_failures"};
+  constexpr std::array<std::string_view, 3> kGroups = {"detect.", "remedy.allow.", "remedy.deny."};
+  const auto begins = [&](std::string_view group) { return path.substr(0, group.size()) == group; };
+  return std::find(kPaths.begin(), kPaths.end(), path) != kPaths.end() ||
+         std::any_of(kGroups.begin(), kGroups.end(), begins);
 }
 
 std::string on_one_line(const Json& value) {
@@ -150,6 +173,18 @@ std::string render_default(std::string_view path) {
     if (key.path == path) return on_one_line(default_of(key));
   }
   return {};
+}
+
+std::string render_report_settings(const Settings& settings) {
+  Settings values = settings;
+  Json root = Json::object();
+  for (const SettingsKey& key : settings_table()) {
+    if (!serves_report(key.path)) continue;
+    Json* object = &root;
+    for (const std::string_view part : split_fields(group_of(key.path), '.')) object = &(*object)[std::string(part)];
+    (*object)[std::string(key.path.substr(key.path.rfind('.') + 1))] = value_in(values, key);
+  }
+  return root.dump(kIndent, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string render_default_settings() {

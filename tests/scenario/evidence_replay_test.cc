@@ -74,8 +74,10 @@ fs::path keep_and_unpack(const TemporaryDirectory& directory, const Recorders& r
   EvidenceBundle bundle;
   bundle.at_wall = std::chrono::seconds(1'700'000'000);
   bundle.connection = 40;
-  bundle.proc = &recorders.proc;
-  bundle.fusectl = &recorders.fusectl;
+  FileTree read;
+  read.add_record("proc", recorders.proc);
+  read.add_record("sys/fs/fuse/connections", recorders.fusectl);
+  bundle.tree = &read;
   const auto name = EvidenceStore(directory.file("state"), 1, 256U << 20U).keep(bundle);
   REQUIRE(name);
   const fs::path tree = directory.path() / "tree";

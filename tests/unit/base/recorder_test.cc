@@ -3,6 +3,7 @@
 #include "base/recorder.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -86,7 +87,7 @@ TEST_CASE("what does not fit is left out and counted, and does not leave an olde
   CHECK(recorder.left_out() == 2);
 }
 
-TEST_CASE("files, links and listings are recorded under the paths that a hook sees, errors are not") {
+TEST_CASE("files, links and listings are recorded under the paths that a hook sees") {
   const Tree tree;
   std::vector<std::string> seen;
   auto root = Beneath::open_root(tree.path(), [&](std::string_view path) -> std::optional<Error> {
@@ -137,6 +138,85 @@ TEST_CASE("a beginning is recorded as one, and what need not be is not") {
   CHECK(recorder.entries().at("proc/uptime").text == "1");
   root->note_read(".", Kind::directory, "17/\n");
   CHECK(recorder.entries().at("proc").kind == Kind::directory);
+}
+
+TEST_CASE("an error is kept beside what was read before, until it can be read again") {
+  ReadRecorder recorder(100);
+  recorder.note("a", Kind::file, "text");
+  recorder.note_error("a", {ErrorKind::timeout, kNotAsked});
+  recorder.note_error("b", {ErrorKind::denied, 13});
+  recorder.note_error("c", {ErrorKind::gone, 2});
+  CHECK(recorder.entries().at("a").text == "text");
+  REQUIRE(recorder.errors().size() == 2);
+  CHECK(recorder.errors().at("a") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
+  recorder.note_error("b", {ErrorKind::io, 5});
+  CHECK(recorder.errors().at("b") == ReadRecorder::Failed{ErrorKind::io, 5});
+  recorder.note("a", Kind::file, "again");
+  CHECK(recorder.errors().size() == 1);
+  CHECK(recorder.bytes() == 6);
+}
+
+TEST_CASE("what does not fit is an error, and errors are bounded too") {
+  ReadRecorder recorder(10);
+  recorder.note("abcd", Kind::file, "1234567");
+  CHECK(recorder.left_out() == 1);
+  CHECK(recorder.errors().at("abcd") == ReadRecorder::Failed{ErrorKind::unsupported, 0});
+  recorder.note_error("ef", {ErrorKind::io, 5});
+  CHECK(recorder.left_out() == 2);  // 4 + 2 are more than half of 10
+  CHECK(recorder.errors().size() == 1);
+  recorder.note("abcd", Kind::file, "");
+  recorder.note_error("ef", {ErrorKind::io, 5});
+  CHECK(recorder.errors().count("ef") == 1);
+}
+
+TEST_CASE("what cannot be opened, read, listed or followed is noted under the path that a hook sees") {
+  const Tree tree;
+  std::string denied = "17/status";
+  auto root = Beneath::open_root(tree.path(), [&](std::string_view path) -> std::optional<Error> {
+    if (path != denied) return std::nullopt;
+    return Error{ErrorKind::denied, "as the test wants", EACCES};
+  });
+  REQUIRE(root);
+  ReadRecorder recorder(10'000);
+  root->record_to(&recorder);
+  bool truncated = false;
+  const auto process = root->open_directory("17").value();
+  CHECK_FALSE(process.read_file("status"));
+  CHECK_FALSE(process.read_file("task"));            // a directory: EISDIR
+  CHECK_FALSE(process.read_link("task"));            // no link: EINVAL, or nothing to say
+  CHECK_FALSE(root->list("uptime", 10, truncated));  // no directory: ENOTDIR
+  CHECK_FALSE(root->read_file("absent"));
+  const auto& errors = recorder.errors();
+  CHECK(errors.at("17/status") == ReadRecorder::Failed{ErrorKind::denied, EACCES});
+  CHECK(errors.at("17/task").code != 0);
+  CHECK(errors.at("uptime").code == ENOTDIR);
+  CHECK(errors.count("absent") == 0);
+  denied = ".";
+  CHECK_FALSE(root->list_numbers(".", 10, truncated));
+  CHECK(errors.count("") == 1);
+  denied = "";
+  CHECK(root->list_numbers(".", 10, truncated));
+  CHECK(errors.count("") == 0);
+}
+
+TEST_CASE("what is put off is noted like what failed, and put off again where a hook says so") {
+  const Tree tree;
+  std::optional<Error> told;
+  auto root = Beneath::open_root(tree.path(), [&](std::string_view) { return told; });
+  REQUIRE(root);
+  ReadRecorder recorder(10'000);
+  root->record_to(&recorder);
+  CHECK_FALSE(root->is_put_off("17/status", false));
+  CHECK(recorder.errors().empty());
+  CHECK(root->is_put_off("17/status", true));
+  CHECK(recorder.errors().at("17/status") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
+  told = Error{ErrorKind::denied, "", EACCES};
+  CHECK_FALSE(root->is_put_off("17/ns", false));
+  told = Error{ErrorKind::timeout, "", 0};  // of the file, not of the time
+  CHECK_FALSE(root->is_put_off("17/ns", false));
+  told = Error{ErrorKind::timeout, "", kNotAsked};
+  CHECK(root->is_put_off("17/ns", false));
+  CHECK(recorder.errors().count("17/ns") == 1);
 }
 
 TEST_CASE("listings come in one order, whatever the file system") {

@@ -55,6 +55,43 @@ TEST_CASE("a file that hangs costs its time-out and nothing else") {
   CHECK(errno == ECHILD);
 }
 
+TEST_CASE("what a child could not read is noted, and what a hook says comes back whole") {
+  const Tree tree;
+  ReadRecorder recorder(10'000);
+  auto root = Beneath::open_root(tree.path, [](std::string_view path) -> std::optional<Error> {
+    if (path == "asked/not") return Error{ErrorKind::timeout, "as it was recorded", kNotAsked};
+    if (path == "denied") return Error{ErrorKind::denied, "as it was recorded", EACCES};
+    return std::nullopt;
+  });
+  REQUIRE(root);
+  root->record_to(&recorder);
+  const auto reads = read_bounded(
+      *root, {{"good", false}, {"asked/not", false}, {"denied", true}, {"absent", false}, {"hangs", false}},
+      milliseconds(100), milliseconds(2000));
+  REQUIRE(reads.results.size() == 5);
+  CHECK(reads.results[1].error().kind == ErrorKind::timeout);
+  CHECK(reads.results[1].error().code == kNotAsked);
+  CHECK(reads.results[2].error().code == EACCES);
+  CHECK(recorder.entries().size() == 1);
+  const auto& errors = recorder.errors();
+  REQUIRE(errors.size() == 3);  // but not what is not there
+  CHECK(errors.at("asked/not") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
+  CHECK(errors.at("denied") == ReadRecorder::Failed{ErrorKind::denied, EACCES});
+  CHECK(errors.at("hangs") == ReadRecorder::Failed{ErrorKind::timeout, 0});
+}
+
+TEST_CASE("where no reader is allowed, that is noted of each file") {
+  const Tree tree;
+  ReadRecorder recorder(10'000);
+  auto proc = ProcRoot::open(tree.path);
+  REQUIRE(proc);
+  proc->record_to(&recorder);
+  ReadLimits limits;
+  limits.readers = 0;
+  CHECK(read_hazardous(*proc, limits, {{"good", false}}).front().error().code == kNotAsked);
+  CHECK(recorder.errors().at("good") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
+}
+
 namespace {
 
 // From here on close_range does not exist for this process and its children, as before Linux 5.9.

@@ -239,4 +239,29 @@ TEST_CASE("any cut and any changed byte of the shipped text gives settings or on
   }
 }
 
+TEST_CASE("the settings that a report rests on come back, and nothing of this host is among them") {
+  Settings settings;
+  settings.policy.mode = Mode::enforce;
+  settings.detect.stuck_after = std::chrono::seconds(7);
+  settings.policy.min_stuck = std::chrono::seconds(70);
+  settings.policy.allow.sources = {"bucket-*"};
+  settings.policy.deny.fstypes.clear();
+  settings.policy.breaker_failures = 9;
+  settings.expose_source = ExposeSource::full;
+  settings.remedy.before_hook = {"/secret/hook"};
+  settings.state_directory = "/secret/state";
+  settings.web.listen_addresses = {"10.0.0.1:1"};
+  const std::string text = render_report_settings(settings);
+  CHECK(text.find("secret") == std::string::npos);
+  CHECK(text.find("10.0.0.1") == std::string::npos);
+  const auto back = parse_settings(text, "F");
+  REQUIRE(back);
+  CHECK(render_report_settings(*back) == text);
+  CHECK(back->policy.mode == Mode::enforce);
+  CHECK(back->policy.allow.sources == std::vector<std::string>{"bucket-*"});
+  CHECK(back->policy.deny.fstypes.empty());
+  CHECK(back->remedy.before_hook.empty());
+  CHECK(render_report_settings(Settings{}) != text);
+}
+
 }  // namespace defused
