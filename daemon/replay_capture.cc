@@ -112,7 +112,7 @@ class Replay {
     tree.add_directory("state");
     tree.add_tree("state", given_.state);
     tree.add_directory(kRecordedBpf);
-    if (auto made = directory_.become(std::move(tree)); !made) return Failure(made.error());
+    if (auto made = directory_.become(std::move(tree), wish_.stop); !made) return Failure(made.error());
     return time;
   }
 

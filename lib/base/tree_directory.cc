@@ -164,11 +164,13 @@ Result<void> TreeDirectory::remove_different(FileTree& before, const FileTree& t
   return {};
 }
 
-Result<void> TreeDirectory::make_different(const FileTree& before, const FileTree& tree) {
+Result<void> TreeDirectory::make_different(const FileTree& before, const FileTree& tree,
+                                           const std::function<bool()>& stop) {
   Cursor cursor(root_.get());
   for (const auto& [path, node] : tree.nodes()) {
     const FileTree::Node* then = before.find(path);
     if (then != nullptr && *then == node) continue;
+    if (stop && stop()) return fail(ErrorKind::io, "interrupted");
     const auto directory = cursor.directory_of(path);
     if (!directory) return Failure(directory.error());
     if (auto made = make_node(*directory, path, node); !made) return made;
@@ -179,10 +181,10 @@ Result<void> TreeDirectory::make_different(const FileTree& before, const FileTre
   return {};
 }
 
-Result<void> TreeDirectory::become(FileTree tree) {
+Result<void> TreeDirectory::become(FileTree tree, const std::function<bool()>& stop) {
   FileTree before = std::exchange(now_, FileTree());
   if (auto removed = remove_different(before, tree); !removed) return prepend(path_, removed.error());
-  if (auto made = make_different(before, tree); !made) return prepend(path_, made.error());
+  if (auto made = make_different(before, tree, stop); !made) return prepend(path_, made.error());
   replaced_.clear();
   aside_.clear();
   now_ = std::move(tree);

@@ -3,6 +3,7 @@
 // one tree to the next in place: what stays keeps its inode. Removed when the object goes. One thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,8 +24,8 @@ class TreeDirectory {
   ~TreeDirectory();
 
   /// Makes it what `tree` says, which it owns from then on: only what differs is written, what is not in `tree` is
-  /// removed. Errors: io, and then it is of no further use.
-  Result<void> become(FileTree tree);
+  /// removed. `stop` is asked often: true ends it. Errors: io, and then it is of no further use.
+  Result<void> become(FileTree tree, const std::function<bool()>& stop = {});
   /// What is removed and made anew by the next become() although it is in both: another object with the same name.
   void replace_next(std::string path);
 
@@ -34,7 +35,7 @@ class TreeDirectory {
   TreeDirectory(std::string path, UniqueFd root) : path_(std::move(path)), root_(std::move(root)) {}
   Result<void> take_away(int directory, const std::string& path);
   Result<void> remove_different(FileTree& before, const FileTree& tree);
-  Result<void> make_different(const FileTree& before, const FileTree& tree);
+  Result<void> make_different(const FileTree& before, const FileTree& tree, const std::function<bool()>& stop);
 
   std::string path_;
   UniqueFd root_;

@@ -179,7 +179,7 @@ TEST_CASE("an archive that is cut off anywhere is not taken for whole") {
       CAPTURE(gzip, size);
       const auto loaded = read_tree_archive(place.file("cut"));
       // What is behind the end of the archive within may be missing: nothing of it is.
-      if (loaded && gzip && size > bytes.size() - 64) {
+      if (loaded && gzip) {
         CHECK(loaded->tree == sample());
       } else {
         complaint(place.file("cut"), ErrorKind::malformed);

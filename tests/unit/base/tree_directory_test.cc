@@ -141,6 +141,17 @@ TEST_CASE("nothing is written through a link that somebody put there") {
   CHECK(std::string(std::istreambuf_iterator<char>(victim), {}) == "untouched");
 }
 
+TEST_CASE("it stops where it is told to") {
+  const TemporaryDirectory place;
+  const auto directory = TreeDirectory::create(place.path());
+  REQUIRE(directory);
+  int asked = 0;
+  const auto made = (*directory)->become(first(), [&] { return ++asked == 3; });
+  REQUIRE_FALSE(made);
+  CHECK(made.error().message == (*directory)->path() + ": interrupted");
+  CHECK(on_disk(**directory).nodes().size() == 2);
+}
+
 TEST_CASE("there is no such place") {
   const auto directory = TreeDirectory::create("/nonexistent/place");
   REQUIRE_FALSE(directory);
