@@ -96,7 +96,15 @@ TEST_CASE("of each capture without names the same is found, and names are others
 namespace {
 
 // What stays of the paths in the captures.
-const std::set<std::string> kKept = {"/"};
+const std::set<std::string> kKept = {
+    // types of file systems, and sources that are the same
+    "devtmpfs", "sysfs", "proc", "rootfs", "none", "tmpfs", "devpts", "cgroup", "cgroup2", "nsfs", "fusectl", "overlay",
+    "mqueue",
+    // hierarchies, which are words of the kernel
+    "pids", "memory", "freezer", "devices", "cpuset", "cpuacct", "blkio", "systemd", "unified",
+    // words of every host and of Docker
+    "fuse", "connections", "docker", "containers", "containerd", "moby", "io.containerd.runtime.v2.task", "default",
+    "overlay2", "merged", "system.slice", "sbin", "firmware", "null"};
 
 bool is_of_kernel(const FileTree& tree, const std::string& status_path) {
   const FileTree::Node* status = tree.find(status_path);
@@ -104,6 +112,15 @@ bool is_of_kernel(const FileTree& tree, const std::string& status_path) {
   const std::string& text = status->text;
   if (text.find("\nKthread:") != std::string::npos) return text.find("\nKthread:\t1") != std::string::npos;
   return text.find("\nPPid:\t2\n") != std::string::npos || text.find("\nPid:\t2\n") != std::string::npos;
+}
+
+// The part of a type that a FUSE program chooses stays: here it is called as its source and process.
+std::string without_types(std::string text) {
+  constexpr std::string_view kSubtype = "fuse.ndrive ";
+  for (std::size_t at = text.find(kSubtype); at != std::string::npos; at = text.find(kSubtype)) {
+    text.erase(at, kSubtype.size());
+  }
+  return text;
 }
 
 void add_path(std::string_view path, std::set<std::string>& secrets) {
@@ -149,10 +166,12 @@ TEST_CASE("none of the names in a capture is anywhere in what was redacted") {
     const FileTree tree = load(fs::path(DEFUSED_CAPTURES) / name);
     const std::set<std::string> secrets = secrets_of(tree);
     const FileTree redacted = Redactor().redact(tree);
+    CHECK(secrets.size() > 3);
     for (const std::string& secret : secrets) {
       CAPTURE(secret);
       for (const auto& [path, node] : redacted.nodes()) {
-        if (node.text.find(secret) != std::string::npos) WARN(secret + " in " + path);
+        const bool is_of_symbols = path.find("/stack") != std::string::npos || path.find("/wchan") != std::string::npos;
+        if (!is_of_symbols && without_types(node.text).find(secret) != std::string::npos) FAIL_CHECK(path);
       }
     }
     // Redacted again it is what it was.
