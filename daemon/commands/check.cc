@@ -45,13 +45,6 @@ CheckResult look_ourselves(Settings settings, CheckInput input) {
   return judge_check(input);
 }
 
-// One that has just started has no report yet, and that is well.
-bool has_just_started(const View& view) {
-  const double age = to_seconds(view.now.wall) - view.supervisor.supervisor.start_time_seconds;
-  const Nanoseconds time_for_it = 3 * view.settings.interval + view.settings.pass_deadline;
-  return !view.pass && view.supervisor.at_cap == 0 && age >= 0 && age < to_seconds(time_for_it);
-}
-
 // Its report where that can be relied on, else a look of our own.
 CheckResult judge_answer(Settings settings, CheckInput input, DaemonAnswer answer) {
   View view;

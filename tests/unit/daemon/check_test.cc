@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
@@ -10,6 +11,7 @@
 
 #include "daemon/check_judge.h"
 #include "daemon/check_output.h"
+#include "exporters/readiness.h"
 #include "stuck_pass.h"
 
 using namespace defused;
@@ -374,6 +376,26 @@ TEST_CASE("what stands still and may be stuck, and what a look of its own is cal
   pass = standing_pass(1s);
   CHECK(render_plugin(judge_check(input)).find("note: 1 dying PID namespace does not move, for less than") !=
         std::string::npos);
+}
+
+TEST_CASE("a daemon without a report has just started, or is in trouble") {
+  View view;
+  view.settings.interval = 5s;
+  view.settings.pass_deadline = 5s;
+  view.now.wall = 1000s;
+  const auto started = [&](double ago) {
+    view.supervisor.supervisor.start_time_seconds = 1000 - ago;
+    return has_just_started(view);
+  };
+  CHECK(started(0));
+  CHECK(started(19.9));
+  CHECK_FALSE(started(20));
+  CHECK_FALSE(started(-1));  // the clock was set back
+  view.supervisor.at_cap = 1;
+  CHECK_FALSE(started(1));
+  view.supervisor.at_cap = 0;
+  view.pass = std::make_shared<const PassResult>();
+  CHECK_FALSE(started(1));
 }
 
 TEST_CASE("a healthy host, paused") {
