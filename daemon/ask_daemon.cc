@@ -72,10 +72,16 @@ Result<void> wait_readable(int channel, Nanoseconds until) {
   }
 }
 
+// Who closes without a word is no daemon that hangs: it ends, or takes us for somebody else.
+Failure hung_up(int error) {
+  if (error != 0 && error != ECONNRESET) return fail_errno(error, "reading from the daemon's socket");
+  return fail(ErrorKind::gone, "the daemon closed its socket without an answer");
+}
+
 Result<void> check_greeting(int channel) {
   std::array<char, 512> packet{};
   const ssize_t got = recv(channel, packet.data(), packet.size(), MSG_DONTWAIT);
-  if (got <= 0) return no_answer();  // closed, or closed for us
+  if (got <= 0) return hung_up(got < 0 ? errno : 0);
   const std::string_view greeting(packet.data(), static_cast<std::size_t>(got));
   if (greeting == build_identity()) return {};
   return fail(ErrorKind::unsupported, "the daemon is another build: " + sanitize(greeting));
@@ -99,7 +105,7 @@ Result<DaemonAnswer> ask_daemon(const std::string& runtime_directory, Nanosecond
   if (auto same = check_greeting(channel->get()); !same) return Failure(same.error());
   if (auto ready = wait_readable(channel->get(), until); !ready) return Failure(ready.error());
   const auto received = receive_message(channel->get(), false);
-  if (!received && received.error().kind == ErrorKind::gone) return no_answer();
+  if (!received && received.error().kind == ErrorKind::gone) return hung_up(0);
   if (!received) return prepend("the answer of the daemon", received.error());
   if (!*received || (*received)->message.type != MessageType::view) {
     return fail(ErrorKind::malformed, "the answer of the daemon is not a report");

@@ -18,7 +18,8 @@ struct DaemonAnswer {
   Nanoseconds report_age{0};  ///< how long ago the report came, by its clock
 };
 
-/// The answer of the daemon with this runtime directory, within `patience`. gone: there is none; unsupported: it is
+/// The answer of the daemon with this runtime directory, within `patience`. gone: there is none, or it
+/// closed the connection without an answer; unsupported: it is
 /// another build, the message says which; denied: we are not root, or whoever listens there is not; timeout: it does
 /// not answer; malformed, io. One sentence.
 Result<DaemonAnswer> ask_daemon(const std::string& runtime_directory, Nanoseconds patience = std::chrono::seconds(2));

@@ -14,9 +14,10 @@ namespace defused {
 
 namespace {
 
-constexpr std::array<std::string_view, 15> kKindNames = {
-    "refused",      "no_diagnosis",  "not_ready",  "deadlocked",   "stuck", "stuck_exit",    "stalled",   "orphaned",
-    "breaker_open", "action_failed", "no_records", "lost_probers", "blind", "daemon_silent", "incomplete"};
+constexpr std::array<std::string_view, 17> kKindNames = {
+    "refused", "no_diagnosis", "deadlocked",   "age_unknown",   "stuck",      "stuck_exit",
+    "stalled", "orphaned",     "breaker_open", "action_failed", "no_records", "lost_probers",
+    "blind",   "not_ready",    "no_prober",    "daemon_silent", "incomplete"};
 
 // What is counted of it, for one and for many; "" where there is never more than one to tell.
 struct Counted {
@@ -27,6 +28,9 @@ struct Counted {
 Counted words_for(CheckKind kind) {
   switch (kind) {
     case CheckKind::deadlocked: return {"PID namespace deadlocked", "PID namespaces deadlocked"};
+    case CheckKind::age_unknown:
+      return {"dying PID namespace does not move, since when is not known",
+              "dying PID namespaces do not move, since when is not known"};
     case CheckKind::stuck: return {"PID namespace stuck", "PID namespaces stuck"};
     case CheckKind::stuck_exit: return {"stuck exit", "stuck exits"};
     case CheckKind::stalled: return {"FUSE connection stalled", "FUSE connections stalled"};
@@ -35,16 +39,12 @@ Counted words_for(CheckKind kind) {
   }
 }
 
-// Worse ones first. Without a diagnosis nothing else counts.
+// Worse ones first. Without a diagnosis nothing else counts. A deadlock that was found is one, whatever else is not
+// known; but a warning must not hide that there may be one.
 int rank(const CheckProblem& problem) {
-  if (problem.kind <= CheckKind::not_ready) return 0;
-  switch (problem.state) {
-    case CheckState::critical: return 1;
-    case CheckState::warning: return 2;
-    case CheckState::unknown: return 3;
-    case CheckState::ok: return 4;
-  }
-  return 4;
+  if (problem.kind <= CheckKind::no_diagnosis) return 0;
+  if (problem.kind == CheckKind::deadlocked) return problem.state == CheckState::critical ? 1 : 2;
+  return problem.state == CheckState::unknown ? 3 : 4;
 }
 
 void sort_worst_first(std::vector<CheckProblem>& problems) {
@@ -115,11 +115,12 @@ std::string_view to_string(CheckKind kind) { return kKindNames[static_cast<std::
 
 CheckResult judge_check(const CheckInput& input) {
   CheckResult result;
-  result.from_daemon = input.supervisor.has_value();
+  if (input.pass != nullptr) result.source = input.own_samples == 0 ? "daemon" : "probe";
   result.notes = input.notes;
   add_own_problems(input, result.problems);
   if (input.pass != nullptr) {
     add_stuck(*input.pass, input.critical_after, result.problems);
+    add_unknown_ages(input, result.problems);
     add_connections(input.pass->report, result.problems);
     add_restraints(input.pass->report, result.problems);
     add_notes(input, result.notes);

@@ -24,9 +24,9 @@ std::string_view to_string(CheckState state);
 enum class CheckKind {
   refused,        ///< not root, a bad command line or configuration: nothing was looked at
   no_diagnosis,   ///< not even the processes could be listed, or no look was finished
-  not_ready,      ///< the daemon's report is too old, or there is none
   deadlocked,     ///< a stuck PID namespace with that verdict
-  stuck,          ///< a stuck PID namespace with another one
+  age_unknown,    ///< a dying PID namespace does not move, and for how long cannot be told: it may be stuck
+  stuck,          ///< a stuck PID namespace with another verdict
   stuck_exit,     ///< a thread in no dying PID namespace
   stalled,        ///< a connection
   orphaned,       ///< a connection
@@ -35,6 +35,8 @@ enum class CheckKind {
   no_records,     ///< ledger or audit log cannot be written, which holds all actions
   lost_probers,   ///< processes of ours that cannot be killed
   blind,          ///< something that a diagnosis needs cannot be seen
+  not_ready,      ///< the daemon's report is too old, or there is none: we looked ourselves
+  no_prober,      ///< no prober of the daemon is looking just now
   daemon_silent,  ///< a daemon is there and does not answer
   incomplete,     ///< our own look did not come to its end
 };
@@ -64,11 +66,13 @@ struct CheckMeasure {
 
 struct CheckInput {
   const PassResult* pass = nullptr;            ///< null: there is none
-  std::optional<SupervisorStatus> supervisor;  ///< of the daemon that was asked; nothing: we looked ourselves
+  std::uint32_t own_samples = 0;               ///< how many our own look has; 0: `pass` is the daemon's report
+  std::optional<SupervisorStatus> supervisor;  ///< of the daemon that answered
   Nanoseconds age{0};                          ///< of the pass
-  std::string not_ready;                       ///< why the daemon's report cannot be relied on; ""
+  std::string not_ready;                       ///< why the daemon's report cannot be relied on, so that we looked; ""
   std::string silent;                          ///< why a daemon that is there was not asked; ""
   std::string incomplete;                      ///< what became of our own look; "": it was finished
+  bool own_processes_only = false;             ///< our own look is from within a PID namespace that is not the host's
   std::vector<std::string> notes;
   Nanoseconds critical_after{0};
   Nanoseconds stuck_after{0};
@@ -76,7 +80,7 @@ struct CheckInput {
 
 struct CheckResult {
   CheckState state = CheckState::unknown;
-  bool from_daemon = false;
+  std::string_view source = {};        ///< "daemon", "probe"; "": nothing was looked at
   std::string summary;                 ///< with names and ages
   std::string brief;                   ///< without ages: the same text as long as the same is wrong
   std::vector<CheckProblem> problems;  ///< the worst first

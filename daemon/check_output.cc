@@ -119,7 +119,7 @@ std::string render_check_json(const CheckResult& result) {
   out["exit_code"] = static_cast<int>(result.state);
   out["summary"] = result.summary;
   out["source"] = nullptr;
-  if (!result.measures.empty() || result.from_daemon) out["source"] = result.from_daemon ? "daemon" : "probe";
+  if (!result.source.empty()) out["source"] = result.source;
   out["problems"] = nlohmann::json::array();
   for (const CheckProblem& problem : result.problems) out["problems"].push_back(render_problem(problem));
   out["notes"] = result.notes;

@@ -89,21 +89,32 @@ CheckProblem tell_exit(const Report& report, const StuckExit& exit) {
   return problem;
 }
 
+// Without what a diagnosis needs, "nothing is stuck" is worth nothing.
 void add_blindness(const Report& report, std::vector<CheckProblem>& problems) {
   for (const std::string& what : report.blind) {
     if (!is_needed(what) || what == "processes") continue;
-    CheckProblem problem = make(CheckState::warning, CheckKind::blind, "blind: " + what + " cannot be read");
+    CheckProblem problem = make(CheckState::unknown, CheckKind::blind, "blind: " + what + " cannot be read");
     if (what == "fusectl") problem.command = "mount -t fusectl fusectl /sys/fs/fuse/connections";
     problems.push_back(std::move(problem));
   }
 }
 
+// It stood since this look saw it first, in all of its samples: nothing says when it stopped. A thread of known age
+// stopped before that, or it moved.
+bool has_unknown_age(const CheckInput& input, const NamespaceFinding& finding) {
+  if (finding.stuck || finding.blocked_threads.empty()) return false;
+  const History& history = input.pass->memory.history;
+  const BlockedThread& thread = finding.blocked_threads.front();
+  const auto remembered = history.threads.find(thread.id);
+  const auto known = history.namespaces.find(finding.id);
+  return input.own_samples > 0 && thread.samples >= input.own_samples && remembered != history.threads.end() &&
+         known != history.namespaces.end() && remembered->second.unchanged_since >= known->second.first_seen;
+}
+
 }  // namespace
 
 void add_own_problems(const CheckInput& input, std::vector<CheckProblem>& problems) {
-  if (!input.not_ready.empty()) {
-    problems.push_back(make(CheckState::unknown, CheckKind::not_ready, "the daemon is not ready: " + input.not_ready));
-  } else if (input.pass == nullptr) {
+  if (input.pass == nullptr) {
     problems.push_back(make(CheckState::unknown, CheckKind::no_diagnosis,
                             input.incomplete.empty() ? "there is no diagnosis" : input.incomplete));
   } else if (!input.incomplete.empty()) {
@@ -116,14 +127,22 @@ void add_own_problems(const CheckInput& input, std::vector<CheckProblem>& proble
           make(CheckState::unknown, CheckKind::no_diagnosis, "there is no diagnosis: the processes cannot be listed"));
     }
   }
+  if (input.own_processes_only) {
+    problems.push_back(make(CheckState::unknown, CheckKind::blind,
+                            "blind: this look sees the processes of its own PID namespace only, not those of the "
+                            "host; run the daemon on the host, or check in the PID namespace of the host"));
+  }
+  if (!input.not_ready.empty()) {
+    problems.push_back(make(CheckState::warning, CheckKind::not_ready, "the daemon is not ready: " + input.not_ready));
+  }
   if (!input.silent.empty()) problems.push_back(make(CheckState::warning, CheckKind::daemon_silent, input.silent));
   if (!input.supervisor) return;
   if (const std::uint32_t left = input.supervisor->lost_probers_left; left > 0) {
     problems.push_back(make(CheckState::warning, CheckKind::lost_probers,
                             count_of(left, "lost prober", "lost probers") + " that cannot be killed"));
   }
-  if (input.supervisor->prober_blind != 0 && input.not_ready.empty()) {
-    problems.push_back(make(CheckState::warning, CheckKind::blind, "no prober of the daemon is looking just now"));
+  if (input.supervisor->prober_blind != 0 && input.own_samples == 0) {
+    problems.push_back(make(CheckState::warning, CheckKind::no_prober, "no prober of the daemon is looking just now"));
   }
 }
 
@@ -136,6 +155,21 @@ void add_stuck(const PassResult& pass, Nanoseconds critical_after, std::vector<C
     problems.push_back(tell_namespace(report, namespaces[i], decision, critical_after));
   }
   for (const StuckExit& exit : report.findings.stuck_exits) problems.push_back(tell_exit(report, exit));
+}
+
+void add_unknown_ages(const CheckInput& input, std::vector<CheckProblem>& problems) {
+  const Report& report = input.pass->report;
+  for (const NamespaceFinding& finding : report.findings.namespaces) {
+    if (!has_unknown_age(input, finding)) continue;
+    CheckProblem problem = tell_namespace(report, finding, nullptr, Nanoseconds(0));
+    problem.state = CheckState::unknown;
+    problem.kind = CheckKind::age_unknown;
+    problem.text = name_namespace(finding) +
+                   ": it cannot be told whether it is stuck: it does not move, and this kernel "
+                   "does not say since when; run the daemon, which sees it";
+    problem.age = Nanoseconds(0);
+    problems.push_back(std::move(problem));
+  }
 }
 
 void add_connections(const Report& report, std::vector<CheckProblem>& problems) {
@@ -182,13 +216,12 @@ void add_notes(const CheckInput& input, std::vector<std::string>& notes) {
   const Report& report = input.pass->report;
   if (report.remedy.inhibited) notes.push_back(describe_inhibition(report.remedy));
   const auto& namespaces = report.findings.namespaces;
-  const auto young = std::count_if(namespaces.begin(), namespaces.end(), [](const NamespaceFinding& finding) {
-    return !finding.stuck && !finding.blocked_threads.empty();
+  const auto young = std::count_if(namespaces.begin(), namespaces.end(), [&](const NamespaceFinding& finding) {
+    return !finding.stuck && !finding.blocked_threads.empty() && !has_unknown_age(input, finding);
   });
   if (young == 0) return;
   notes.push_back(count_of(static_cast<std::size_t>(young), "dying PID namespace does", "dying PID namespaces do") +
-                  " not move, for less than detect.stuck_after (" + render_age(input.stuck_after) +
-                  ") as far as is known");
+                  " not move, for less than detect.stuck_after (" + render_age(input.stuck_after) + ")");
 }
 
 void add_measures(const CheckInput& input, std::vector<CheckMeasure>& measures) {

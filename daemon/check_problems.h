@@ -9,11 +9,15 @@
 
 namespace defused {
 
-/// What keeps us from knowing: no diagnosis, a daemon that is not ready, does not answer or lost its probers.
+/// What keeps us from knowing: no diagnosis, a look that sees too little, a daemon that is not ready, does not answer
+/// or lost its probers.
 void add_own_problems(const CheckInput& input, std::vector<CheckProblem>& problems);
 
 /// Stuck PID namespaces and stuck exits. A deadlock is critical once it is `critical_after` old, all else a warning.
 void add_stuck(const PassResult& pass, Nanoseconds critical_after, std::vector<CheckProblem>& problems);
+
+/// Dying PID namespaces that stood through a whole look of our own, where the kernel does not tell for how long before.
+void add_unknown_ages(const CheckInput& input, std::vector<CheckProblem>& problems);
 
 /// Connections that are stalled or orphaned.
 void add_connections(const Report& report, std::vector<CheckProblem>& problems);

@@ -62,7 +62,7 @@ constexpr std::array<CommandText, 16> kTexts = {{
      "defused check --critical-after 5m",
      "WARNING and exit code 1 for a deadlock in its first five minutes, CRITICAL and 2 from then on; what follows `|` "
      "is for graphs.",
-     "scan, run, OPERATING.md"},
+     "scan, run, CHECK.md, OPERATING.md"},
     {"capture", kKeep, "Keep the evidence of this moment in a .tar",
      "Writes what a diagnosis rests on - files of /proc and of the FUSE control file system, and what was concluded - "
      "into an archive that `defused replay` diagnoses elsewhere. No command lines, environments or memory are in it.",

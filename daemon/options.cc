@@ -3,7 +3,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
+#include <string_view>
+#include <vector>
 
 #include "daemon/check_output.h"
 #include "daemon/command_description.h"
@@ -16,6 +19,8 @@
 namespace defused {
 
 namespace {
+
+using Words = std::vector<std::string_view>;
 
 int print_out(const std::string& text) {
   std::cout << text << std::flush;
@@ -60,13 +65,25 @@ int print_help_of_parsed(const CLI::App& program) {
 }
 
 // Monitoring shows standard output and takes 2 for "critical"; node-problem-detector takes 2 for "unknown".
-int refuse_check(const CLI::App& check, const std::string& sentence) {
+int refuse_check(const Words& words, const std::string& sentence) {
   std::cout << "DEFUSED UNKNOWN: " << escape_for_monitoring(sentence) << std::endl;
-  return check.get_option("--node-problem-detector")->count() > 0 ? kExitUsage : kCheckUnknown;
+  const bool node_problem_detector =
+      std::any_of(words.begin(), words.end(), [](std::string_view word) { return word == "--node-problem-detector"; });
+  return node_problem_detector ? kExitUsage : kCheckUnknown;
 }
 
-int refuse_usage(const CLI::App& app, const UsageError& error) {
-  if (error.command == "check") return refuse_check(*app.get_subcommands().front(), error.sentence);
+// Also where something wrong stands before the word: whoever wrote `defused --config FILE check` reads the code of
+// check.
+bool is_for_check(const CLI::App& app, const UsageError& error, const Words& words) {
+  if (!error.command.empty()) return error.command == "check";
+  const auto command = std::find_if(words.begin(), words.end(), [&](std::string_view word) {
+    return find_command(app, std::string(word)) != nullptr;
+  });
+  return command != words.end() && *command == "check";
+}
+
+int refuse_usage(const CLI::App& app, const UsageError& error, const Words& words) {
+  if (is_for_check(app, error, words)) return refuse_check(words, error.sentence);
   complain(error.sentence, error.command);
   return kExitUsage;
 }
@@ -76,17 +93,18 @@ int refuse_usage(const CLI::App& app, const UsageError& error) {
 std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   CommandLine line;
   CLI::App& app = line.app();
+  const Words words(argv + std::min(argc, 1), argv + argc);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     return print_help_of_parsed(app);
   } catch (const CLI::ParseError& error) {
-    return refuse_usage(app, explain_usage_error(app, error));
+    return refuse_usage(app, explain_usage_error(app, error), words);
   }
   if (line.wants_listing()) return print_out(render_command_line_json(describe_command(app)));
   if (line.wants_help()) return print_help_of(app, line.help_words());
   if (auto chosen = line.chosen()) return *std::move(chosen);
-  return refuse_usage(app, explain_missing_command(app));
+  return refuse_usage(app, explain_missing_command(app), words);
 }
 
 }  // namespace defused

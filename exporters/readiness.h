@@ -12,6 +12,9 @@ namespace defused {
 /// Why the daemon is not ready - the last pass is too old, or no prober runs - or nothing.
 std::string why_not_ready(const View& view);
 
+/// Not ready, and no trouble either: no pass is finished, but the daemon has not run for as long as one may take.
+[[nodiscard]] bool has_just_started(const View& view);
+
 /// Of what a pass could not see (Report::blind): whether "nothing is stuck" is worth nothing without it.
 [[nodiscard]] bool is_needed(std::string_view blind);
 

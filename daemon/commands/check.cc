@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `defused check`: asks the daemon that runs, or looks itself, and says it as monitoring systems read it. Its exit
-// codes are those of monitoring plugins, also for a bad configuration (docs/CHECK.md).
+// `defused check`: asks the daemon that runs, or looks itself where none runs or its report cannot be relied on, and
+// says it as monitoring systems read it. Its exit codes are those of monitoring plugins, also for a bad configuration
+// (docs/CHECK.md).
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,13 @@ namespace defused {
 
 namespace {
 
+// In another one /proc has the processes of that one only, and nothing there says so.
+bool in_pid_namespace_of_host() {
+  constexpr ino_t kInitial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, include/linux/proc_ns.h
+  struct stat status {};
+  return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == kInitial;
+}
+
 // As `scan` looks, but for what is younger than detect.stuck_after: that is no problem yet.
 CheckResult look_ourselves(Settings settings, CheckInput input) {
   constexpr std::uint32_t kSamples = 3;
@@ -26,16 +35,18 @@ CheckResult look_ourselves(Settings settings, CheckInput input) {
   settings.policy.mode = Mode::observe;
   settings.log.level = LogLevel::error;
   const auto shot = probe_once(settings, kSamples, kEvery);
-  if (!shot) return refuse_check(shot.error().message);
-  input.incomplete = shot->trouble;
-  if (shot->pass) {
+  input.own_samples = kSamples;
+  input.own_processes_only = !in_pid_namespace_of_host();
+  input.incomplete = shot ? shot->trouble : shot.error().message;
+  if (shot && shot->pass) {
     input.pass = &*shot->pass;
     input.age = std::max(SystemClock().now().wall - shot->pass->report.scanned_at, Nanoseconds(0));
   }
   return judge_check(input);
 }
 
-CheckResult judge_answer(const Settings& settings, CheckInput input, DaemonAnswer answer) {
+// Its report where that can be relied on, else a look of our own.
+CheckResult judge_answer(Settings settings, CheckInput input, DaemonAnswer answer) {
   View view;
   view.settings = settings;
   view.settings.interval = answer.status.interval;
@@ -43,11 +54,19 @@ CheckResult judge_answer(const Settings& settings, CheckInput input, DaemonAnswe
   view.now = SystemClock().now();
   view.arrived = view.now.boottime - answer.report_age;
   if (answer.pass) view.pass = std::make_shared<const PassResult>(*std::move(answer.pass));
-  input.pass = view.pass.get();
   input.supervisor = answer.status;
-  input.age = view.age_of_pass();
-  input.not_ready = why_not_ready(view);
-  return judge_check(input);
+  const std::string not_ready = why_not_ready(view);
+  if (not_ready.empty()) {
+    input.pass = view.pass.get();
+    input.age = view.age_of_pass();
+    return judge_check(input);
+  }
+  if (has_just_started(view)) {
+    input.notes.emplace_back("the daemon has just started and has no report yet; this is a look of its own");
+  } else {
+    input.not_ready = not_ready;
+  }
+  return look_ourselves(std::move(settings), std::move(input));
 }
 
 CheckResult check(const CheckOptions& options) {
@@ -61,7 +80,7 @@ CheckResult check(const CheckOptions& options) {
   input.stuck_after = settings->detect.stuck_after;
   if (options.alone) return look_ourselves(*std::move(settings), std::move(input));
   auto answer = ask_daemon(settings->runtime_directory);
-  if (answer) return judge_answer(*settings, std::move(input), *std::move(answer));
+  if (answer) return judge_answer(*std::move(settings), std::move(input), *std::move(answer));
   const ErrorKind kind = answer.error().kind;
   if (kind == ErrorKind::gone || kind == ErrorKind::unsupported) {
     input.notes.push_back(answer.error().message + "; this is a look of its own");

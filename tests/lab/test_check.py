@@ -72,9 +72,7 @@ class Check(unittest.TestCase):
                 # Too young for that long; and by a look of its own, with the age from `sched`.
                 code, text = check(daemon, "--critical-after", "1h")
                 self.assertEqual(code, WARNING, text)
-                code, text = check(daemon, "--probe")
-                self.assertEqual(code, CRITICAL, text)
-                self.check_critical(lab, text)
+                self.check_critical(lab, self.wait_for(daemon, CRITICAL, "--probe"))
                 self.check_node_problem(daemon, 1)
                 code, text = check(daemon, "--node-problem-detector", "--critical-after", "1h")
                 self.assertEqual(code, 0, text)  # a warning only
@@ -86,13 +84,22 @@ class Check(unittest.TestCase):
             self.wait_for(daemon, OK)
             prober = daemon.child("defused-prober")
             # A prober that stands still is replaced once it misses its deadline; with a long one, reports grow old first.
-            daemon.write_config({**daemon.settings, "pass_deadline": "1s"})
+            # What check reads has another: it is that of its own look, too.
+            daemon.write_config({**daemon.settings, "pass_deadline": f"{2 * SLOW}s"})
             os.kill(prober, signal.SIGSTOP)
             try:
-                text = self.wait_for(daemon, UNKNOWN)
-                self.assertIn("DEFUSED UNKNOWN: the daemon is not ready: the last pass began", text)
-                self.assertEqual(check(daemon, "--node-problem-detector")[0], 2)
+                text = self.wait_for(daemon, WARNING)
+                self.assertIn("DEFUSED WARNING: the daemon is not ready: the last pass began", text)
+                self.assertEqual(check(daemon, "--node-problem-detector")[0], 0)
+                self.assertEqual(check(daemon, "--node-problem-detector", "--warnings")[0], 1)
                 self.assertEqual(check(daemon, "--probe")[0], OK)
+                # Its report says that all is well; a look of its own finds what came since.
+                with Lab("flush_thread", fstype="defusedlab") as lab:
+                    text = self.wait_for(daemon, CRITICAL)
+                    self.check_critical(lab, text)
+                    self.assertIn("WARNING: the daemon is not ready", text)
+                    answer = json.loads(check(daemon, "--json")[1])
+                    self.assertEqual((answer["source"], answer["state"]), ("probe", "critical"), answer)
             finally:
                 os.kill(prober, signal.SIGCONT)
             self.wait_for(daemon, OK)
@@ -118,6 +125,26 @@ class Check(unittest.TestCase):
             self.check_critical(lab, text)
             self.assertIn("this is a look of its own", text)
             self.assertEqual(defused(daemon, "check")[0], CRITICAL)
+            self.assertTrue(stands(lab.truth))
+
+    def check_within(self, daemon, namespace, script):
+        """Exit codes in a new namespace of that kind: of a plugin, and for node-problem-detector."""
+        codes = []
+        for words in ([], ["--node-problem-detector"]):
+            done = subprocess.run(["unshare", *namespace, "sh", "-c", script + 'exec "$@"', "sh", DEFUSED, "check", "--config",
+                                   daemon.config, *words], capture_output=True, text=True, timeout=60 * SLOW, check=False)
+            codes.append(done.returncode)
+        return codes
+
+    def test_a_deadlock_that_it_cannot_see_is_not_well(self):
+        with Daemon(**QUICK) as daemon, Lab("flush_thread", fstype="defusedlab") as lab:
+            os.kill(daemon.supervisor(), signal.SIGTERM)
+            daemon.process.wait(10 * SLOW)
+            self.wait_for(daemon, CRITICAL)
+            self.assertEqual(self.check_within(daemon, ["--mount", "--propagation", "private"],
+                                               "umount -l /sys/fs/fuse/connections; "), [UNKNOWN, 2])
+            self.assertEqual(self.check_within(daemon, ["--pid", "--fork", "--mount-proc", "--propagation", "private"], ""),
+                             [UNKNOWN, 2])
             self.assertTrue(stands(lab.truth))
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
@@ -10,6 +11,7 @@
 
 #include "daemon/check_judge.h"
 #include "daemon/check_output.h"
+#include "exporters/readiness.h"
 #include "stuck_pass.h"
 
 using namespace defused;
@@ -52,6 +54,28 @@ CheckInput asked(const PassResult& pass) {
   input.age = 1500ms;
   input.stuck_after = 15s;
   return input;
+}
+
+// A look of our own that has seen `pass`.
+void look_alone(CheckInput& input) {
+  input.own_samples = 3;
+  input.supervisor.reset();
+}
+
+// Blocked threads that stood through all three samples of a look, `known` so long before it began.
+PassResult standing_pass(Nanoseconds known) {
+  PassResult pass = deadlocked_pass();
+  NamespaceFinding& finding = pass.report.findings.namespaces.front();
+  finding.stuck = false;
+  finding.stuck_for = known + 500ms;
+  BlockedThread thread;
+  thread.id = ThreadId{4713, 99};
+  thread.samples = 3;
+  thread.blocked_for = finding.stuck_for;
+  finding.blocked_threads = {thread};
+  pass.memory.history.namespaces[finding.id].first_seen = 1000s;
+  pass.memory.history.threads[thread.id].unchanged_since = 1000s - known;
+  return pass;
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -152,10 +176,98 @@ std::vector<Case> daemon_cases() {
          p = healthy_pass();
          in.supervisor->prober_blind = 1;
        },
-       CheckState::warning, "blind"},
-      {"blind for connections", [](auto& p, auto&) { (p = healthy_pass()).report.blind = {"fusectl"}; },
-       CheckState::warning, "blind"},
+       CheckState::warning, "no_prober"},
+      {"not ready, and our own look is well",
+       [](auto& p, auto& in) {
+         p = healthy_pass();
+         in.own_samples = 3;
+         in.not_ready = "the last pass began 60 s ago";
+         in.supervisor->prober_blind = 1;
+       },
+       CheckState::warning, "not_ready"},
+      {"not ready, and our own look finds it",
+       [](auto&, auto& in) {
+         in.own_samples = 3;
+         in.not_ready = "too many probers could not be killed";
+         in.supervisor->lost_probers_left = 2;
+       },
+       CheckState::critical, "deadlocked lost_probers not_ready"},
+      {"just started, and our own look is well",
+       [](auto& p, auto& in) {
+         p = healthy_pass();
+         in.own_samples = 3;
+         in.supervisor->prober_blind = 1;
+       },
+       CheckState::ok, ""},
+      {"a daemon that does not answer",
+       [](auto& p, auto& in) {
+         p = healthy_pass();
+         look_alone(in);
+         in.silent = "the daemon does not answer on its socket";
+       },
+       CheckState::warning, "daemon_silent"},
       {"no BPF is no problem", [](auto& p, auto&) { (p = healthy_pass()).report.blind = {"bpf"}; }, CheckState::ok, ""},
+  };
+}
+
+std::vector<Case> blind_cases() {
+  return {
+      {"blind for connections", [](auto& p, auto&) { (p = healthy_pass()).report.blind = {"fusectl"}; },
+       CheckState::unknown, "blind"},
+      {"blind for stacks, and a connection is stalled",
+       [](auto& p, auto&) {
+         p = healthy_pass();
+         p.report.blind = {"stack"};
+         connection_of(p).stalled_since = 1'782'907'100s;
+       },
+       CheckState::unknown, "blind stalled"},
+      {"a deadlock that is not seen as one",
+       [](auto& p, auto&) {
+         finding_of(p).verdict = Verdict::undetermined;
+         p.report.blind = {"fusectl"};
+       },
+       CheckState::unknown, "blind stuck"},
+      {"a deadlock that is seen all the same", [](auto& p, auto&) { p.report.blind = {"stack"}; }, CheckState::critical,
+       "deadlocked blind"},
+      {"the same, and young",
+       [](auto& p, auto& in) {
+         p.report.blind = {"stack"};
+         in.critical_after = 1h;
+       },
+       CheckState::warning, "deadlocked blind"},
+      {"in a PID namespace of its own",
+       [](auto& p, auto& in) {
+         p = healthy_pass();
+         look_alone(in);
+         in.own_processes_only = true;
+       },
+       CheckState::unknown, "blind"},
+      {"a deadlock in there",
+       [](auto&, auto& in) {
+         look_alone(in);
+         in.own_processes_only = true;
+       },
+       CheckState::critical, "deadlocked blind"},
+      {"stands through our look, its age is not known",
+       [](auto& p, auto& in) {
+         p = standing_pass(0s);
+         look_alone(in);
+       },
+       CheckState::unknown, "age_unknown"},
+      {"the same, seen by a daemon", [](auto& p, auto&) { p = standing_pass(0s); }, CheckState::ok, ""},
+      {"the same, moved during the look",
+       [](auto& p, auto& in) {
+         p = standing_pass(0s);
+         finding_of(p).blocked_threads.front().samples = 2;
+         look_alone(in);
+       },
+       CheckState::ok, ""},
+      {"young, and known to be",
+       [](auto& p, auto& in) {
+         p = standing_pass(1s);
+         look_alone(in);
+       },
+       CheckState::ok, ""},
   };
 }
 
@@ -163,21 +275,32 @@ std::vector<Case> unknown_cases() {
   return {
       {"nothing could be listed", [](auto& p, auto&) { (p = healthy_pass()).report.blind = {"processes"}; },
        CheckState::unknown, "no_diagnosis"},
-      {"not ready, whatever was stuck", [](auto&, auto& in) { in.not_ready = "too old"; }, CheckState::unknown,
-       "not_ready deadlocked"},
-      {"no report yet",
+      {"not ready, and our own look gave nothing",
        [](auto&, auto& in) {
          in.pass = nullptr;
+         in.own_samples = 3;
          in.not_ready = "no pass has been finished yet";
+         in.incomplete = "the prober did not come back";
        },
-       CheckState::unknown, "not_ready"},
+       CheckState::unknown, "no_diagnosis not_ready"},
       {"our own look ended early",
        [](auto& p, auto& in) {
          p = healthy_pass();
-         in.supervisor.reset();
+         look_alone(in);
          in.incomplete = "the prober did not come back";
        },
        CheckState::unknown, "incomplete"},
+      {"beside a silent daemon, and with all else that may be wrong",
+       [](auto& p, auto& in) {
+         p = healthy_pass();
+         in.own_samples = 3;
+         in.supervisor->lost_probers_left = 1;
+         in.silent = "the daemon does not answer on its socket";
+         in.incomplete = "the prober did not come back";
+         p.report.remedy.breaker_open = true;
+         p.report.remedy.record_trouble = "full";
+       },
+       CheckState::unknown, "incomplete breaker_open no_records lost_probers daemon_silent"},
       {"and found something before", [](auto&, auto& in) { in.incomplete = "the prober did not come back"; },
        CheckState::critical, "deadlocked incomplete"},
       {"it found nothing at all",
@@ -186,13 +309,6 @@ std::vector<Case> unknown_cases() {
          in.incomplete = "the prober did not come back";
        },
        CheckState::unknown, "no_diagnosis"},
-      {"a daemon that does not answer",
-       [](auto& p, auto& in) {
-         p = healthy_pass();
-         in.supervisor.reset();
-         in.silent = "the daemon does not answer on its socket";
-       },
-       CheckState::warning, "daemon_silent"},
       {"the worst first",
        [](auto& p, auto& in) {
          connection_of(p).orphaned = true;
@@ -207,7 +323,7 @@ std::vector<Case> unknown_cases() {
 
 TEST_CASE("states by table") {
   std::vector<Case> cases = stuck_cases();
-  for (auto* more : {&connection_and_action_cases, &daemon_cases, &unknown_cases}) {
+  for (auto* more : {&connection_and_action_cases, &daemon_cases, &blind_cases, &unknown_cases}) {
     for (Case& one : more()) cases.push_back(std::move(one));
   }
   for (const Case& one : cases) {
@@ -241,6 +357,45 @@ TEST_CASE("the line of a deadlock, its performance data and what to type") {
         "3m12s, fuse_flush on connection 40 (fuse.s3fs); to type: defused explain namespace:4026532178\n");
   input.critical_after = 5s;
   CHECK(render_plugin(judge_check(input)).find(" deadlocked=1;0;;0 ") != std::string::npos);
+}
+
+TEST_CASE("what stands still and may be stuck, and what a look of its own is called") {
+  PassResult pass = standing_pass(0s);
+  CheckInput input = asked(pass);
+  look_alone(input);
+  const std::string text = render_plugin(judge_check(input));
+  CHECK(first_line(text).rfind("DEFUSED UNKNOWN: 1 dying PID namespace does not move, since when is not known: "
+                               "docker 0123456789ab on connection 40 (fuse.s3fs) | stuck=0;",
+                               0) == 0);
+  CHECK(text.find("\nUNKNOWN: PID namespace 4026532178 (init 4700 (docker-init)): it cannot be told whether it is "
+                  "stuck: ") != std::string::npos);
+  CHECK(text.find("run the daemon") != std::string::npos);
+  CHECK(text.find("note:") == std::string::npos);
+  CHECK(node_problem_exit(judge_check(input), false) == 2);
+  CHECK(nlohmann::json::parse(render_check_json(judge_check(input)))["source"] == "probe");
+  pass = standing_pass(1s);
+  CHECK(render_plugin(judge_check(input)).find("note: 1 dying PID namespace does not move, for less than") !=
+        std::string::npos);
+}
+
+TEST_CASE("a daemon without a report has just started, or is in trouble") {
+  View view;
+  view.settings.interval = 5s;
+  view.settings.pass_deadline = 5s;
+  view.now.wall = 1000s;
+  const auto started = [&](double ago) {
+    view.supervisor.supervisor.start_time_seconds = 1000 - ago;
+    return has_just_started(view);
+  };
+  CHECK(started(0));
+  CHECK(started(19.9));
+  CHECK_FALSE(started(20));
+  CHECK_FALSE(started(-1));  // the clock was set back
+  view.supervisor.at_cap = 1;
+  CHECK_FALSE(started(1));
+  view.supervisor.at_cap = 0;
+  view.pass = std::make_shared<const PassResult>();
+  CHECK_FALSE(started(1));
 }
 
 TEST_CASE("a healthy host, paused") {

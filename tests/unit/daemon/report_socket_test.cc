@@ -317,6 +317,21 @@ TEST_CASE("a daemon that does not answer is waited for so long and no longer") {
   CHECK(ask_daemon(directory.path().string(), 200ms).error().kind == ErrorKind::timeout);
 }
 
+TEST_CASE("a daemon that ends before it accepts is gone, and does not hang") {
+  const TemporaryDirectory directory;
+  UniqueFd listener = raw_socket(directory.file("report.sock"), SOCK_SEQPACKET, false);
+  REQUIRE(listen(listener.get(), 4) == 0);
+  std::thread end([&] {
+    pollfd ready{listener.get(), POLLIN, 0};
+    poll(&ready, 1, 5000);
+    listener.reset();  // the client gets ECONNRESET
+  });
+  const auto answer = ask_daemon(directory.path().string(), 10s);
+  end.join();
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().kind == ErrorKind::gone);
+}
+
 TEST_CASE("another build, nonsense, an answer that is cut off, a report that is not sealed") {
   const TemporaryDirectory directory;
   const UniqueFd listener = raw_socket(directory.file("report.sock"), SOCK_SEQPACKET, false);
@@ -339,8 +354,10 @@ TEST_CASE("another build, nonsense, an answer that is cut off, a report that is 
   const Error other = ask_and_say("defused 0.1.0 abcdef\x1b 00 200", "");
   CHECK(other.kind == ErrorKind::unsupported);
   CHECK(other.message == "the daemon is another build: defused 0.1.0 abcdef\\x1b 00 200");
-  CHECK(ask_and_say("", "").kind == ErrorKind::timeout);
-  CHECK(ask_and_say(build_identity(), "").kind == ErrorKind::timeout);
+  const Error closed = ask_and_say("", "");
+  CHECK(closed.kind == ErrorKind::gone);
+  CHECK(closed.message == "the daemon closed its socket without an answer");
+  CHECK(ask_and_say(build_identity(), "").kind == ErrorKind::gone);
   CHECK(ask_and_say(build_identity(), "short").kind == ErrorKind::malformed);
   CHECK(ask_and_say(build_identity(), std::string(sizeof(Message), '\0')).kind == ErrorKind::malformed);
   CHECK(ask_and_say(build_identity(), std::string(2 * sizeof(Message), '\0')).kind == ErrorKind::malformed);

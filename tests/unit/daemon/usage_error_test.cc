@@ -108,6 +108,12 @@ TEST_CASE("check ends as monitoring expects it") {
   CHECK(code({"check", "--x"}) == 3);
   CHECK(code({"check", "--critical-after", "x"}) == 3);
   CHECK(code({"check", "--node-problem-detector", "--x"}) == 2);
+  CHECK(code({"check", "--x", "--node-problem-detector"}) == 2);
+  CHECK(code({"--config", "c.json", "check"}) == 3);
+  CHECK(code({"--json", "check"}) == 3);
+  CHECK(code({"--config", "c.json", "check", "--node-problem-detector"}) == 2);
+  CHECK(code({"--config", "c.json", "scan"}) == 2);
+  CHECK(code({"--x", "config", "check"}) == 2);
   CHECK(code({"config", "check", "a", "b"}) == 2);
   CHECK(code({"scan", "--x"}) == 2);
 }
