@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/command_line.h"
 
+#include <algorithm>
+#include <iterator>
+#include <set>
+
 #include "base/text.h"
 #include "daemon/command_texts.h"
 #include "settings/settings_file.h"
@@ -41,6 +45,38 @@ std::string check_named(const std::string& text) { return text.empty() ? "expect
 // Flags take no value: --json=no would be read as one.
 CLI::Option* add_flag(CLI::App& command, const char* name, bool& target, const char* text) {
   return command.add_flag(name, target, text)->disable_flag_override();
+}
+
+// The names of all options of `app`, and of its commands, that take a value: "--config", "-o".
+void add_names_with_value(const CLI::App& app, std::set<std::string>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional() || option->get_items_expected_max() == 0) continue;
+    for (const std::string& name : option->get_lnames()) names.insert("--" + name);
+    for (const std::string& name : option->get_snames()) names.insert("-" + name);
+  }
+  for (const CLI::App* below : app.get_subcommands(nullptr)) add_names_with_value(*below, names);
+}
+
+// CLI11 takes `--option= next` for `--option next`; as two words, `--option ""`, it means what was typed.
+std::vector<std::string> split_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
+  std::set<std::string> names;
+  add_names_with_value(app, names);
+  std::vector<std::string> out;
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    if (*word == "--") {
+      out.insert(out.end(), word, words.end());
+      break;
+    }
+    const bool empty = word->size() > 1 && word->back() == '=' && names.count(word->substr(0, word->size() - 1)) > 0;
+    if (empty) {
+      out.insert(out.end(), {word->substr(0, word->size() - 1), ""});
+      continue;
+    }
+    out.push_back(*word);
+    // The next word is its value, whatever it looks like.
+    if (names.count(*word) > 0 && std::next(word) != words.end()) out.push_back(*++word);
+  }
+  return out;
 }
 
 template <typename Target>
@@ -181,7 +217,8 @@ void CommandLine::add_capture() {
              "Capture, evidence bundle, or directory with proc/ and sys/ in it")
       ->required()
       ->check(check_named);
-  add_flag(*replay_command_, "--json", replay_.json, "Print the report as JSON (schema defused.report/v1)");
+  add_flag(*replay_command_, "--json", replay_.json,
+           "Print the report as JSON (schema defused.report/v1); with --explain the evidence (defused.explain/v1)");
   add_option(*replay_command_, "--explain", replay_.explain, "X",
              "Explain it instead, as `defused explain X` would; all: whatever is stuck or stalled");
   add_option(*replay_command_, "--config", replay_.config, "FILE",
@@ -215,7 +252,7 @@ void CommandLine::add_others() {
   add_flag(*resume_command_, "--reset-breaker", resume_.reset_breaker, "Close the circuit breaker as well");
   add_flag(*version_command_, "--json", version_.json, "Print it as JSON (schema defused.version/v1)");
   add_option(*help_command_, "COMMAND", help_words_, "", "The command, such as `abort` or `config check`")
-      ->expected(0, 2);
+      ->expected(0, -1);
 }
 
 void CommandLine::add_internal() {
@@ -227,6 +264,12 @@ void CommandLine::add_internal() {
   prober_command_->add_option("--abort", prober_.abort);
   prober_command_->add_option("--uid", prober_.uid);
   prober_command_->add_option("--override", prober_.override_reason);
+}
+
+void CommandLine::parse(std::vector<std::string> words) {
+  words = split_empty_values(app_, words);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  app_.parse(std::move(words));
 }
 
 std::optional<Options> CommandLine::chosen() {

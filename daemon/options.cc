@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "daemon/check_output.h"
@@ -77,7 +78,7 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   CommandLine line;
   CLI::App& app = line.app();
   try {
-    app.parse(argc, argv);
+    line.parse({argv + std::min(argc, 1), argv + argc});
   } catch (const CLI::CallForHelp&) {
     return print_help_of_parsed(app);
   } catch (const CLI::ParseError& error) {
