@@ -5,6 +5,7 @@
 #include <iostream>
 #include <limits>
 
+#include "base/text.h"
 #include "base/tree_archive.h"
 #include "daemon/blocked_signals.h"
 #include "daemon/capture_file.h"
@@ -22,6 +23,7 @@ namespace defused {
 namespace {
 
 constexpr const char* kStandardOutput = "-";
+constexpr std::size_t kMaxShown = 4096;  // of a path, in bytes
 
 bool goes_to_standard_output(const CaptureOptions& options) { return options.output == kStandardOutput; }
 
@@ -104,8 +106,9 @@ int write(const CaptureTree& made, const CaptureOptions& options, const std::str
   if (!size) return refuse(exit_code(size.error()), size.error().message);
   std::cerr << describe_missing(made.size, options, errors);
   const Screen screen = look_at_screen(STDOUT_FILENO);
-  return print(say("wrote " + path + ": " + describe_size(made.size) + ", " + describe_bytes(*size), screen) +
-                   describe_replay(path, screen),
+  const std::string shown = sanitize(path, kMaxShown);
+  return print(say("wrote " + shown + ": " + describe_size(made.size) + ", " + describe_bytes(*size), screen) +
+                   describe_replay(shown, screen),
                kExitOk);
 }
 

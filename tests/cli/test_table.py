@@ -122,6 +122,7 @@ KEEP = [
     ("broken", ["capture", "-o", "{directory}", *QUICK, *CONFIG], (1, 2), r"^$", r"^defused: ", {}),
     ("broken", ["capture", "-o", "{absent}/x.tar", *QUICK, *CONFIG], (1, 2), r"^$", "No such file", {}),
     ("hostile", ["capture", "-o", "/dev/full", "--force", *QUICK, *CONFIG], (1, 2), r"^$", r"^defused: ", {}),
+    ("hostile", ["capture", "-o", "a\x1b[2J\u202e.tar", *QUICK, *CONFIG], 0, r"^wrote a\\x1b\[2J\\xe2\\x80\\xae\.tar: ", "", {"leaves": r"a.*\.tar"}),
     ("hostile", ["capture", "-o", "x" * 5000, *QUICK, *CONFIG], (1, 2), r"^$", r"^defused: ", {}),
     *of_config(["capture"]),
     ("good", ["replay", "{flush}"], 0, r"(?m)^host .*1 stuck", r"^$", {}),
@@ -164,6 +165,7 @@ DAEMON = [
     ("good", ["config", "schema"], 0, r'"\$schema"', r"^$", {"user": NOBODY, "json": None}),
     ("good", ["config", "defaults"], 0, r'"interval": "5s"', r"^$", {"user": NOBODY}),
     ("empty", ["config"], 2, r"^$", "a command is missing: expected one of check, schema, defaults", {}),
+    ("hostile", ["config", "check", "{hostile}"], 0, r"/a\\x1b\[2J: good\n$", r"^$", {}),
     ("empty", ["config", "check", "{empty}"], 2, r"^$", r"^defused: ", {}),
     ("empty", ["config", "check", "{nothing_set}"], 0, "", r"^$", {}),
     ("denied", ["config", "check", "{secret}"], (2, 3), r"^$", "Permission denied", {"user": NOBODY}),
@@ -216,6 +218,8 @@ class Files:
             with open(self._path(name), "w", encoding="utf-8") as file:
                 file.write(text)
         os.chmod(self._path("secret"), 0o600)
+        self.paths["hostile"] = os.path.join(directory, "a\x1b[2J")
+        shutil.copy(self.paths["good"], self.paths["hostile"])
         os.mkdir(self._path("directory"))
         os.mkfifo(self._path("fifo"))
         self._path("absent")

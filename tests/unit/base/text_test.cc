@@ -62,9 +62,9 @@ TEST_CASE("sanitize escapes what is not seen or turns the direction of writing")
   CHECK(sanitize("txt.\u202egnp") == "txt.\\xe2\\x80\\xaegnp");
   // First and last of each range; soft hyphen, grapheme joiner, fillers, separators, selectors, annotation, tags.
   for (const char* unseen :
-       {"\u200b", "\u200d", "\u200f", "\u202a", "\u202e", "\u2060", "\u2066", "\u2069", "\u206f", "\ufeff", "\u00ad",
-        "\u034f", "\u061c", "\u115f", "\u1160", "\u180e", "\u2800", "\u3164", "\ufe00", "\ufe0f", "\uffa0", "\ufff0",
-        "\ufffb", "\U0001d173", "\U000e0001", "\U000e0041", "\U000e0fff"}) {
+       {"\u200b", "\u200d", "\u200f", "\u202a", "\u202e", "\u2060",     "\u2066",     "\u2069",     "\u206f",
+        "\ufeff", "\u00ad", "\u034f", "\u061c", "\u115f", "\u1160",     "\u180e",     "\u2800",     "\u3164",
+        "\ufe00", "\ufe0f", "\uffa0", "\ufff0", "\ufffb", "\U0001d173", "\U000e0001", "\U000e0041", "\U000e0fff"}) {
     const std::string text = unseen;
     CAPTURE(sanitize(text));
     CHECK(sanitize(text).size() == 4 * text.size());

@@ -39,7 +39,8 @@ PassResult make_pass() {
 }
 
 const std::vector<GateInWords> kGates = {
-    {kNamespace, Gate::too_young, "not stuck, or for less than min_stuck", "a server that restarts gets the time to answer"},
+    {kNamespace, Gate::too_young, "not stuck, or for less than min_stuck",
+     "a server that restarts gets the time to answer"},
     {kNamespace, Gate::outside_users, "live processes outside with open files", "they would lose their files"}};
 
 std::string render_all(const Screen& screen) {
@@ -47,7 +48,8 @@ std::string render_all(const Screen& screen) {
   const Report& report = pass.report;
   return render_abort_subject(report, report.findings.connections[0], report.decisions, ExposeSource::full, screen) +
          render_gates(kGates, screen) + render_abort_question(kConnection, screen) + "\n" +
-         render_abort_outcome({kNamespace, kConnection, Outcome::partly_released, "one thread is left", 0s, 1s, true}, screen);
+         render_abort_outcome({kNamespace, kConnection, Outcome::partly_released, "one thread is left", 0s, 1s, true},
+                              screen);
 }
 
 std::string joined(std::string text) {
