@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
+#include <map>
 
 #include "base/text.h"
 #include "daemon/command_texts.h"
@@ -47,34 +47,41 @@ CLI::Option* add_flag(CLI::App& command, const char* name, bool& target, const c
   return command.add_flag(name, target, text)->disable_flag_override();
 }
 
-// The names of all options of `app`, and of its commands, that take a value: "--config", "-o".
-void add_names_with_value(const CLI::App& app, std::set<std::string>& names) {
+// All options of `app`, and of its commands, as typed - "--config", "-o" - and whether they take a value.
+void add_names(const CLI::App& app, std::map<std::string, bool>& names) {
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional() || option->get_items_expected_max() == 0) continue;
-    for (const std::string& name : option->get_lnames()) names.insert("--" + name);
-    for (const std::string& name : option->get_snames()) names.insert("-" + name);
+    if (option->get_positional()) continue;
+    const bool takes_value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_lnames()) names["--" + name] = takes_value;
+    for (const std::string& name : option->get_snames()) names["-" + name] = takes_value;
   }
-  for (const CLI::App* below : app.get_subcommands(nullptr)) add_names_with_value(*below, names);
+  for (const CLI::App* below : app.get_subcommands(nullptr)) add_names(*below, names);
 }
 
-// CLI11 takes `--option= next` for `--option next`; as two words, `--option ""`, it means what was typed.
+// CLI11 takes `--option= next` for `--option next`; as two words, `--option ""`, it means what was typed. A flag is
+// given a value that it refuses, as it does any other.
 std::vector<std::string> split_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
-  std::set<std::string> names;
-  add_names_with_value(app, names);
+  std::map<std::string, bool> names;
+  add_names(app, names);
   std::vector<std::string> out;
   for (auto word = words.begin(); word != words.end(); ++word) {
     if (*word == "--") {
       out.insert(out.end(), word, words.end());
       break;
     }
-    const bool empty = word->size() > 1 && word->back() == '=' && names.count(word->substr(0, word->size() - 1)) > 0;
-    if (empty) {
-      out.insert(out.end(), {word->substr(0, word->size() - 1), ""});
-      continue;
+    const std::string name = word->substr(0, word->find('='));
+    const auto known = names.find(name);
+    if (known == names.end() || word->size() > name.size() + 1) {
+      out.push_back(*word);
+    } else if (word->size() == name.size()) {
+      out.push_back(*word);
+      // The next word is its value, whatever it looks like.
+      if (known->second && std::next(word) != words.end()) out.push_back(*++word);
+    } else if (known->second) {
+      out.insert(out.end(), {name, ""});
+    } else {
+      out.push_back(*word + "\"\"");
     }
-    out.push_back(*word);
-    // The next word is its value, whatever it looks like.
-    if (names.count(*word) > 0 && std::next(word) != words.end()) out.push_back(*++word);
   }
   return out;
 }

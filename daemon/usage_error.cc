@@ -38,7 +38,7 @@ Place find_place(const CLI::App& app) {
   return place;
 }
 
-std::string see_help(const Place& place) { return see_help(place.name); }
+std::string see_help(const Place& place) { return defused::see_help(place.name); }
 
 // What may have been meant by `word`: near enough that it is no guess.
 std::optional<std::string> find_nearest(std::string_view word, const std::vector<std::string>& known) {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "daemon/abort_answer.h"
 #include "daemon/abort_text.h"
+#include "daemon/accounting.h"
 #include "daemon/actor_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
@@ -18,6 +19,7 @@
 #include "daemon/one_shot.h"
 #include "daemon/terminal.h"
 #include "model/find_connection.h"
+#include "model/sentences.h"
 
 namespace defused {
 

@@ -116,9 +116,8 @@ int write(const CaptureTree& made, const CaptureOptions& options, const std::str
 
 int capture_command(const CaptureOptions& options) {
   if (geteuid() == 0) {
-    if (auto checked = check_output(options); !checked) {
-      return refuse(exit_code(checked.error()), checked.error().message);
-    }
+    // A name that cannot be one is wrong in every way that a kernel can say it.
+    if (auto checked = check_output(options); !checked) return refuse(kExitUsage, checked.error().message);
   }
   Wish wish;
   wish.whole_index = true;
