@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/command_line.h"
 
+#include <algorithm>
+#include <iterator>
+#include <map>
+
 #include "base/text.h"
 #include "daemon/command_texts.h"
 #include "settings/settings_file.h"
@@ -41,6 +45,45 @@ std::string check_named(const std::string& text) { return text.empty() ? "expect
 // Flags take no value: --json=no would be read as one.
 CLI::Option* add_flag(CLI::App& command, const char* name, bool& target, const char* text) {
   return command.add_flag(name, target, text)->disable_flag_override();
+}
+
+// All options of `app`, and of its commands, as typed - "--config", "-o" - and whether they take a value.
+void add_names(const CLI::App& app, std::map<std::string, bool>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) continue;
+    const bool takes_value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_lnames()) names["--" + name] = takes_value;
+    for (const std::string& name : option->get_snames()) names["-" + name] = takes_value;
+  }
+  for (const CLI::App* below : app.get_subcommands(nullptr)) add_names(*below, names);
+}
+
+// CLI11 takes `--option= next` for `--option next`; as two words, `--option ""`, it means what was typed. A flag is
+// given a value that it refuses, as it does any other.
+std::vector<std::string> split_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
+  std::map<std::string, bool> names;
+  add_names(app, names);
+  std::vector<std::string> out;
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    if (*word == "--") {
+      out.insert(out.end(), word, words.end());
+      break;
+    }
+    const std::string name = word->substr(0, word->find('='));
+    const auto known = names.find(name);
+    if (known == names.end() || word->size() > name.size() + 1) {
+      out.push_back(*word);
+    } else if (word->size() == name.size()) {
+      out.push_back(*word);
+      // The next word is its value, whatever it looks like.
+      if (known->second && std::next(word) != words.end()) out.push_back(*++word);
+    } else if (known->second) {
+      out.insert(out.end(), {name, ""});
+    } else {
+      out.push_back(*word + "\"\"");
+    }
+  }
+  return out;
 }
 
 template <typename Target>
@@ -181,7 +224,8 @@ void CommandLine::add_capture() {
              "Capture, evidence bundle, or directory with proc/ and sys/ in it")
       ->required()
       ->check(check_named);
-  add_flag(*replay_command_, "--json", replay_.json, "Print the report as JSON (schema defused.report/v1)");
+  add_flag(*replay_command_, "--json", replay_.json,
+           "Print the report as JSON (schema defused.report/v1); with --explain the evidence (defused.explain/v1)");
   add_option(*replay_command_, "--explain", replay_.explain, "X",
              "Explain it instead, as `defused explain X` would; all: whatever is stuck or stalled");
   add_option(*replay_command_, "--config", replay_.config, "FILE",
@@ -215,7 +259,7 @@ void CommandLine::add_others() {
   add_flag(*resume_command_, "--reset-breaker", resume_.reset_breaker, "Close the circuit breaker as well");
   add_flag(*version_command_, "--json", version_.json, "Print it as JSON (schema defused.version/v1)");
   add_option(*help_command_, "COMMAND", help_words_, "", "The command, such as `abort` or `config check`")
-      ->expected(0, 2);
+      ->expected(0, -1);
 }
 
 void CommandLine::add_internal() {
@@ -227,6 +271,12 @@ void CommandLine::add_internal() {
   prober_command_->add_option("--abort", prober_.abort);
   prober_command_->add_option("--uid", prober_.uid);
   prober_command_->add_option("--override", prober_.override_reason);
+}
+
+void CommandLine::parse(std::vector<std::string> words) {
+  words = split_empty_values(app_, words);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  app_.parse(std::move(words));
 }
 
 std::optional<Options> CommandLine::chosen() {

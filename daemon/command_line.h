@@ -22,7 +22,10 @@ class CommandLine {
 
   CLI::App& app() { return app_; }
 
-  /// After app().parse(): what is to be done. Nothing: no command, or none of those of `config`.
+  /// Takes the words behind the program's name; `--option=` gives an option the value "". Throws what CLI11 does.
+  void parse(std::vector<std::string> words);
+
+  /// After parse(): what is to be done. Nothing: no command, or none of those of `config`.
   [[nodiscard]] std::optional<Options> chosen();
   /// `defused help`, and the words behind it.
   [[nodiscard]] bool wants_help() const { return help_command_->parsed(); }

@@ -68,13 +68,13 @@ constexpr std::array<CommandText, 16> kTexts = {{
      "into an archive that `defused replay` diagnoses elsewhere. No command lines, environments or memory are in it.",
      "defused capture --redact -o stuck.tar.gz",
      "An archive for a bug report, with names and paths replaced by others, the same everywhere.",
-     "replay, scan, explain"},
+     "replay, scan, explain, CAPTURE.md"},
     {"replay", kKeep, "Diagnose a capture made elsewhere",
      "Gives the report of a capture, of an evidence bundle, or of a directory with proc/ and sys/ in it, as the host "
      "it "
      "was made on would have. Asks nothing of this host and needs no root.",
      "defused replay stuck.tar.gz", "The table of `defused scan` as it stood when the capture was made.",
-     "capture, scan, explain"},
+     "capture, scan, explain, CAPTURE.md"},
     {"run", kDaemon, "Run it: look, serve metrics, act as configured",
      "Looks at this host every few seconds, serves metrics and a status page, and acts where the configuration says "
      "`enforce`. Without a configuration it only observes.",
@@ -98,8 +98,12 @@ constexpr std::array<CommandText, 16> kTexts = {{
      "defused config defaults", "The file that is installed as /etc/defused/defused.json.",
      "config check, OPERATING.md"},
     {"version", kDaemon, "Version, revision, compiler and what this kernel has",
-     "Says which build this is, and which features of the kernel it found.", "defused version",
-     "One line for a bug report; with --json also what the kernel has: openat2, fdinfo, stacks, BTF.", "capture"},
+     "Says which build this is, and what this kernel has of what a diagnosis rests on. Needs no root, but without root "
+     "not everything is known. The first line is for scripts.",
+     "defused version",
+     "The build in one line, the kernel in another, then a line for each feature: yes, no or not known, and what it is "
+     "good for.",
+     "scan, capture, OPERATING.md"},
     {"help", kDaemon, "This text, or that of a command", "The same as --help of the command that is named.",
      "defused help abort", "What `defused abort --help` shows.", ""},
 }};

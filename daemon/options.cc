@@ -95,7 +95,7 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv) {
   CLI::App& app = line.app();
   const Words words(argv + std::min(argc, 1), argv + argc);
   try {
-    app.parse(argc, argv);
+    line.parse({argv + std::min(argc, 1), argv + argc});
   } catch (const CLI::CallForHelp&) {
     return print_help_of_parsed(app);
   } catch (const CLI::ParseError& error) {

@@ -11,6 +11,10 @@
 
 namespace defused {
 
+std::string see_help(const std::string& command) {
+  return " (see defused " + command + (command.empty() ? "" : " ") + "--help)";
+}
+
 namespace {
 
 constexpr std::size_t kMaxShown = 64;  // of what was typed, in bytes
@@ -34,9 +38,7 @@ Place find_place(const CLI::App& app) {
   return place;
 }
 
-std::string see_help(const Place& place) {
-  return " (see defused " + place.name + (place.name.empty() ? "" : " ") + "--help)";
-}
+std::string see_help(const Place& place) { return defused::see_help(place.name); }
 
 // What may have been meant by `word`: near enough that it is no guess.
 std::optional<std::string> find_nearest(std::string_view word, const std::vector<std::string>& known) {
@@ -147,14 +149,18 @@ UsageError explain_missing_command(const CLI::App& app) {
 }
 
 std::string explain_unknown_command(const CLI::App& app, const std::string& word) {
+  const bool whole = app.get_parent() == nullptr;
+  const std::string name = whole ? "" : app.get_name();
+  if (commands_of(app).empty()) {
+    return "one argument too many, " + as_typed(word) + ": " + name + " has no commands of its own" + see_help(name);
+  }
   std::string sentence = "unknown command " + as_typed(word);
   if (const auto nearest = find_nearest(word, commands_of(app))) {
     sentence += "; did you mean " + *nearest + "?";
   } else {
     sentence += ": expected one of " + list_commands(app);
   }
-  const bool whole = app.get_parent() == nullptr;
-  return sentence + see_help({&app, whole ? "" : app.get_name()});
+  return sentence + see_help(name);
 }
 
 }  // namespace defused

@@ -23,6 +23,9 @@ UsageError explain_usage_error(const CLI::App& app, const CLI::ParseError& error
 /// A command line without a command, or `defused config` without what to do.
 UsageError explain_missing_command(const CLI::App& app);
 
+/// " (see defused COMMAND --help)", with which each sentence about a command line ends. `command`: as typed.
+std::string see_help(const std::string& command);
+
 /// There is no command `word`, a part of `app`.
 std::string explain_unknown_command(const CLI::App& app, const std::string& word);
 

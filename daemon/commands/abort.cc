@@ -8,17 +8,18 @@
 
 #include "base/text.h"
 #include "daemon/abort_answer.h"
+#include "daemon/abort_text.h"
 #include "daemon/accounting.h"
 #include "daemon/actor_lock.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
-#include "daemon/describe.h"
 #include "daemon/exit_codes.h"
 #include "daemon/one_shot.h"
 #include "daemon/terminal.h"
 #include "model/find_connection.h"
+#include "model/sentences.h"
 
 namespace defused {
 
@@ -27,10 +28,12 @@ namespace {
 constexpr std::size_t kMaxReason = 256;
 
 Result<ConnectionId> parse_connection(const std::string& text) {
+  constexpr std::size_t kShown = 64;  // of what was typed
   const auto value = parse_u64(text);
   if (value && *value > 0 && *value <= 0xFFFFFFFFU) return ConnectionId{static_cast<std::uint32_t>(*value)};
   return fail(ErrorKind::malformed,
-              "abort " + sanitize(text) + ": expected the number of a connection, as `defused connections` shows it");
+              "N: expected the number of a connection, as `defused connections` shows it, got \"" +
+                  sanitize(text, kShown) + "\"");
 }
 
 std::vector<Decision> decisions_for(const Report& report, ConnectionId id) {
@@ -39,38 +42,6 @@ std::vector<Decision> decisions_for(const Report& report, ConnectionId id) {
     if (decision.connection == id) out.push_back(decision);
   }
   return out;
-}
-
-std::string describe_namespace(const NamespaceFinding& finding) {
-  std::string text = "PID namespace " + std::to_string(finding.id.inode) + " (init " +
-                     std::to_string(finding.init.pid) + " '" + finding.init_comm + "'";
-  if (finding.container) text += ", " + describe_container(*finding.container);
-  text += "): " + describe_verdict(finding.verdict, finding.evidence);
-  if (finding.stuck) text += ", stuck for " + render_age(finding.stuck_for);
-  return text;
-}
-
-std::string render_gates(const std::vector<Decision>& decisions) {
-  std::string out;
-  for (const GateInWords& gate : put_in_words(decisions)) {
-    out += "held by " + std::string(to_string(gate.gate)) + ": " + gate.looks_at + " (" + gate.why + ")\n";
-  }
-  return out;
-}
-
-std::string render(const Report& report, const ConnectionFinding& connection, const std::vector<Decision>& decisions,
-                   ExposeSource expose) {
-  std::string out = describe_connection(connection, expose) + "\n";
-  for (const NamespaceFinding& finding : report.findings.namespaces) {
-    const bool concerned = std::any_of(decisions.begin(), decisions.end(),
-                                       [&](const Decision& made) { return made.pid_namespace == finding.id; });
-    if (!concerned) continue;
-    out += "holds " + describe_namespace(finding) + "\n";
-    for (const BlockedThread& thread : finding.blocked_threads) {
-      if (thread.connection == connection.id) out += "  thread " + describe_thread(thread) + "\n";
-    }
-  }
-  return out + render_gates(decisions);
 }
 
 bool only_age_holds(const std::vector<Decision>& decisions) {
@@ -87,9 +58,7 @@ int check_answer(const AbortOptions& options, ConnectionId id) {
   if (isatty(STDIN_FILENO) != 1) {
     return refuse(kExitNotConfirmed, "standard input is no terminal: say --yes where nobody can be asked");
   }
-  std::cout << "An abort is final: every request of this connection fails, for every process, and data that is not\n"
-               "written yet is lost. Type its number, "
-            << number(id) << ", to go on: " << std::flush;
+  std::cout << render_abort_question(id, look_at_screen(STDOUT_FILENO)) << std::flush;
   std::string answer;
   std::getline(std::cin, answer);
   return answer == number(id) ? kExitOk : refuse(kExitNotConfirmed, "not confirmed; nothing was written");
@@ -112,6 +81,7 @@ class AbortByHand {
   void tell(const std::string& text) const {
     if (!options_.look.json) std::cout << text;
   }
+  void say(const std::string& sentence) const { tell(say_wrapped(sentence, screen_)); }
 
   int look_and_act() {
     if (auto made = make_state_directory(settings_); !made) return refuse(kExitFailure, made.error().message);
@@ -148,17 +118,17 @@ class AbortByHand {
     }
     const auto decisions = decisions_for(report, id);
     keep(decisions);
-    tell(render(report, *connection, decisions, settings_.expose_source));
+    tell(render_abort_subject(report, *connection, decisions, settings_.expose_source, screen_));
+    tell(render_gates(put_in_words(decisions), screen_));
     if (decisions.empty()) {
-      tell(
-          "no dying PID namespace is held by it, so there is nothing to free; what it does: defused explain "
+      say("no dying PID namespace is held by it, so there is nothing to free; what it does: defused explain "
           "connection:" +
-          number(id) + "\n");
+          number(id));
       return kExitHeld;
     }
     if (any_abort(decisions)) return kExitOk;
-    if (only_age_holds(decisions)) tell("go past these with --override REASON, if you know why it is stuck\n");
-    tell("nothing was written\n");
+    if (only_age_holds(decisions)) say("go past these with --override REASON, if you know why it is stuck");
+    say("nothing was written");
     return kExitHeld;
   }
 
@@ -180,24 +150,25 @@ class AbortByHand {
     for (const OutcomeRecord& record : report.outcomes) {
       if (record.connection != answer_.connection) continue;
       answer_.outcome = record;
-      tell(describe_outcome(record) + "\n");
+      tell(render_abort_outcome(record, screen_));
       if (record.outcome == Outcome::released) return kExitOk;
       return may_have_written(record.outcome) ? kExitNotFreed : kExitHeld;
     }
     const auto decisions = decisions_for(report, answer_.connection);
     keep(decisions);
     if (any_abort(decisions)) {
-      tell("what came of it is not known: see the audit log; it is not tried again\n");
+      say("what came of it is not known: see the audit log; it is not tried again");
       return kExitNotFreed;
     }
-    tell(render_gates(decisions));
-    if (!report.remedy.record_trouble.empty()) tell(report.remedy.record_trouble + "\n");
-    tell("nothing was written\n");
+    tell(render_gates(put_in_words(decisions), screen_));
+    if (!report.remedy.record_trouble.empty()) say(report.remedy.record_trouble);
+    say("nothing was written");
     return kExitHeld;
   }
 
   const AbortOptions& options_;
   Settings settings_;
+  const Screen screen_ = look_at_screen(STDOUT_FILENO);
   AbortAnswer answer_;
   std::unique_ptr<Probe> probe_;
 };
@@ -206,10 +177,10 @@ class AbortByHand {
 
 int abort_command(const AbortOptions& options) {
   const auto id = parse_connection(options.connection);
-  if (!id) return refuse(kExitUsage, id.error().message);
+  if (!id) return refuse_word("abort", id.error().message);
   if (options.override_reason && (options.override_reason->empty() || options.override_reason->size() > kMaxReason ||
                                   sanitize(*options.override_reason) != *options.override_reason)) {
-    return refuse(kExitUsage, "--override: expected a reason of 1 to 256 printable bytes");
+    return refuse_word("abort", "--override: expected a reason of 1 to 256 printable bytes");
   }
   if (geteuid() != 0) return refuse(kExitNotPermitted, "abort needs root: only root may write an abort file");
   auto settings = load_settings(options.look.config);

@@ -3,12 +3,12 @@
 // defaults.
 #include <unistd.h>
 
-#include <iostream>
-
+#include "base/text.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "daemon/terminal.h"
 #include "daemon/web_service.h"
 #include "settings/settings_file.h"
 
@@ -28,9 +28,10 @@ int check_config(const std::optional<std::string>& file) {
   if (!settings) return refuse_config(settings.error());
   const auto web = load_web_service(*settings);
   if (!web) return refuse_config(web.error());
-  if (!web->warning.empty()) std::cerr << "defused: warning: " << web->warning << "\n";
+  if (!web->warning.empty()) complain("warning: " + web->warning);
   if (defaults) return print("no configuration file, the defaults are used\n", kExitOk);
-  return print(file.value_or(kDefaultConfig) + ": good\n", kExitOk);
+  constexpr std::size_t kMaxShown = 4096;  // of a path, in bytes
+  return print(sanitize(file.value_or(kDefaultConfig), kMaxShown) + ": good\n", kExitOk);
 }
 
 }  // namespace

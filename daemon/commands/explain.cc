@@ -20,7 +20,7 @@ int exit_code(const SubjectFinding& subject) {
 
 int explain_command(const ExplainOptions& options) {
   const auto subject = parse_subject(options.subject);
-  if (!subject) return refuse(kExitUsage, subject.error().message);
+  if (!subject) return refuse_word("explain", subject.error().message);
   Wish wish;
   wish.subject = *subject;
   // dry_run: the gates beyond `mode` are asked too, and nothing can be written.

@@ -10,6 +10,7 @@
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
 #include "daemon/terminal.h"
+#include "daemon/usage_error.h"
 #include "policy/gates.h"
 
 namespace defused {
@@ -42,6 +43,11 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
 int refuse(int code, const std::string& sentence) {
   complain(sentence);
   return code;
+}
+
+int refuse_word(const std::string& command, const std::string& sentence) {
+  complain(sentence + see_help(command), command);
+  return kExitUsage;
 }
 
 std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions) {

@@ -79,8 +79,8 @@ int pause_command(const PauseOptions& options) {
   if (!settings) return refuse(kExitUsage, settings.error().message);
   if (auto made = make_state_directory(*settings); !made) return refuse(kExitFailure, made.error().message);
   if (auto written = write_inhibition(settings->state_directory, options.reason); !written) {
-    const bool usage = written.error().kind == ErrorKind::malformed;
-    return refuse(usage ? kExitUsage : kExitFailure, written.error().message);
+    if (written.error().kind == ErrorKind::malformed) return refuse_word("pause", written.error().message);
+    return refuse(kExitFailure, written.error().message);
   }
   record(*settings, render_inhibit(true, options.reason, operator_uid(), SystemClock().now()));
   std::cout << "paused: no connection is aborted until `defused resume`\n";

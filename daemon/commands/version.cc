@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `defused version`: its own line first, which is what scripts take; then what this kernel has.
+#include <unistd.h>
 #include <version.h>
 
 #include <array>
@@ -11,6 +12,8 @@
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/kernel_features.h"
+#include "daemon/terminal.h"
+#include "daemon/text_page.h"
 
 namespace defused {
 
@@ -47,19 +50,32 @@ std::string timeout_in_words(const KernelFeatures& features) {
          seconds(features.max_request_timeout_seconds);
 }
 
-std::string render_text(const KernelFeatures& features) {
+// Wide enough for what a feature is good for to stand beside it.
+constexpr std::size_t kWide = 80;
+
+std::string render_line(std::string name, std::string value, const std::string& words, const Screen& screen) {
+  constexpr std::size_t kName = 24;
+  constexpr std::size_t kValue = 11;
+  const std::size_t width = text_width(screen, std::string::npos);
+  if (width < kWide) {
+    return wrap_text(name + ": " + value, width, 2, 4) + (words.empty() ? "" : wrap_text(words, width, 4, 4));
+  }
+  name.resize(kName, ' ');
+  if (words.empty()) return wrap_text(name + value, width, 2, 2 + kName);
+  value.resize(kValue, ' ');
+  return wrap_text(name + value + words, width, 2, 2 + kName + kValue);
+}
+
+std::string render_text(const KernelFeatures& features, const Screen& screen) {
+  const std::size_t width = text_width(screen, std::string::npos);
   std::string out =
-      std::string("defused ") + kVersion + " (" + kRevision + ", " + kCompiler + ")\n" + "Linux " + features.release;
-  out += has_bpf_built_in() ? ", built with BPF\n" : ", built without BPF\n";
-  const auto add = [&](std::string name, const std::string& value, const char* words) {
-    name.resize(24, ' ');
-    std::string padded = value;
-    if (*words != '\0') padded.resize(11, ' ');
-    out += "  " + name + padded + words + "\n";
-  };
-  for (const Feature& feature : kFeatures) add(feature.name, in_words(features.*feature.value), feature.words);
-  add("fuse_request_timeout", timeout_in_words(features), "");
-  return out;
+      wrap_text(std::string("defused ") + kVersion + " (" + kRevision + ", " + kCompiler + ")", width, 0, 2) +
+      wrap_text("Linux " + features.release + (has_bpf_built_in() ? ", built with BPF" : ", built without BPF"), width,
+                0, 2);
+  for (const Feature& feature : kFeatures) {
+    out += render_line(feature.name, in_words(features.*feature.value), feature.words, screen);
+  }
+  return out + render_line("fuse_request_timeout", timeout_in_words(features), "", screen);
 }
 
 template <typename T>
@@ -90,7 +106,7 @@ std::string render_json(const KernelFeatures& features) {
 
 int version_command(const VersionOptions& options) {
   const KernelFeatures features = read_kernel_features();
-  return print(options.json ? render_json(features) : render_text(features), kExitOk);
+  return print(options.json ? render_json(features) : render_text(features, look_at_screen(STDOUT_FILENO)), kExitOk);
 }
 
 }  // namespace defused

@@ -186,6 +186,12 @@ def families(metrics):
     return dict(re.findall(r"^## (defused_\w+)\n\n(\w+),", metrics, re.M))
 
 
+def check_features(name, page, features):
+    """The page of `version` describes each feature that is printed, and no other ones, in that order."""
+    said = [word.replace("\\", "") for word in re.findall(r"^\*([\w\\]+)\*\n\t", section(page, "DESCRIPTION"), re.M)]
+    return [] if said == list(features) else [f"{name}: features {said}, printed are {list(features)}"]
+
+
 def check_metric_page(name, page, known):
     said = dict(re.findall(r"^\*([\w\\]+)\*\n\t(\w+), (?:no )?labels", page, re.M))
     said = {key.replace("\\", ""): kind for key, kind in said.items()}

@@ -72,6 +72,18 @@ class ManPages(Documents):
                 self.check(rules.check_defaults(name, self.pages[name], command))
                 self.check(rules.check_exit_codes(name, self.pages[name], command["exit_codes"]))
 
+    def test_features_of_version(self):
+        printed = run(DEFUSED, "version").stdout.splitlines()[2:]
+        features = [line.split()[0] for line in printed]
+        self.assertEqual(len(features), 12)
+        self.check(rules.check_features("defused-version.8", self.pages["defused-version.8"], features))
+        kernel = json.loads(run(DEFUSED, "version", "--json").stdout)["kernel"]
+        named = [name for name in kernel if name != "release" and not name.endswith("_seconds")]
+        self.assertEqual(named, features[:-1])
+        example = re.sub(r"\s+", " ", rules.section(self.pages["defused-version.8"], "EXAMPLES"))
+        for line in printed:
+            self.assertIn(f" {line.split()[0]}: ", example)
+
     def test_keys_and_metrics(self):
         self.check(rules.check_knob_page("defused.json.5", self.pages["defused.json.5"], self.keys))
         self.check(rules.check_metric_page("defused-metrics.7", self.pages["defused-metrics.7"], self.families))
@@ -220,6 +232,11 @@ class Rules(unittest.TestCase):
         self.check(rules.check_exit_codes, PAGE, [PAGE.replace("*2*", "*3*"), PAGE.replace("*0*\n\tGood.\n", "")], [0, 2])
         table = "\n## Exit codes\n\n| code | means |\n|---|---|\n| 0 | done |\n| 2 | usage |\n| 3 | root |\n\n## Next\n\n| 7 | x |\n"
         self.check(rules.check_exit_table, table, [table.replace("| 2 |", "| 4 |"), table.replace("| 3 | root |\n", "")], PROGRAM)
+
+    def test_features(self):
+        page = "# DESCRIPTION\n\nIt.\n\n*btf*\n\tTypes.\n\n*bpf_files*\n\tFiles.\n\n# OPTIONS\n\n*other*\n\tx\n"
+        self.check(rules.check_features, page, [page.replace("*btf*", "*BTF*"), page.replace("*bpf_files*\n\tFiles.\n", ""),
+                                                page.replace("# OPTIONS\n", "")], ["btf", "bpf_files"])
 
     def test_what_is_named(self):
         good = "`defused look 1 --deep 4`, `--deep`, `other --flag`, defused finds\n\n    # defused tell all --help\n"

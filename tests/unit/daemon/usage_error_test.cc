@@ -19,10 +19,9 @@ constexpr const char* kAll =
 // "COMMAND: SENTENCE" without the hint at the end.
 std::string explain(std::vector<std::string> words) {
   CommandLine line;
-  std::reverse(words.begin(), words.end());
   UsageError error;
   try {
-    line.app().parse(words);
+    line.parse(std::move(words));
     if (line.chosen()) return "taken";
     error = explain_missing_command(line.app());
   } catch (const CLI::ParseError& thrown) {
@@ -54,7 +53,12 @@ TEST_CASE("options") {
   CHECK(explain({"--versoin"}) == ": unknown option --versoin; did you mean --version?");
   CHECK(explain({"scan", "--json=no"}) == "scan: --json takes no value");
   CHECK(explain({"scan", "--samples"}) == "scan: --samples has no value: expected --samples N");
-  CHECK(explain({"scan", "--config="}) == "scan: --config has no value: expected --config FILE");
+  CHECK(explain({"scan", "--config"}) == "scan: --config has no value: expected --config FILE");
+  CHECK(explain({"scan", "--config="}) == "scan: --config: expected a name, got \"\"");
+  CHECK(explain({"scan", "--samples=", "2"}) == "scan: --samples: expected a whole number from 2 to 100, got \"\"");
+  CHECK(explain({"capture", "-o=", "x"}) == "capture: --output: expected a name, got \"\"");
+  CHECK(explain({"scan", "--json="}) == "scan: --json takes no value");
+  CHECK(explain({"scan", "--nothing="}) == "scan: unknown option --nothing");
   CHECK(explain({"scan", "--samples", "2", "--samples", "3"}) == "scan: --samples is given more than once");
   CHECK(explain({"run", "--web.listen-address"}) ==
         "run: --web.listen-address has no value: expected --web.listen-address HOST:PORT");
@@ -89,6 +93,13 @@ TEST_CASE("arguments") {
   CHECK(explain({"pause", "scan"}) == "taken");
 }
 
+TEST_CASE("help of what has no commands") {
+  CommandLine line;
+  const CLI::App& scan = *line.app().get_subcommand("scan");
+  CHECK(explain_unknown_command(scan, "extra") ==
+        "one argument too many, \"extra\": scan has no commands of its own (see defused scan --help)");
+}
+
 TEST_CASE("what was typed is shown short and harmless") {
   CHECK(explain({"scan", "\033[2Jx\n"}) ==
         "scan: one argument too many, \"\\x1b[2Jx\\x0a\": expected none but options");
@@ -98,6 +109,27 @@ TEST_CASE("what was typed is shown short and harmless") {
   CHECK(explain({"scan", std::string(100000, 'a')}).size() < 200);
   CHECK(explain({"scan", "--" + std::string(100000, 'a')}).size() < 200);
   CHECK(explain({std::string(100000, 'a')}).size() < 300);
+}
+
+TEST_CASE("an option with = and nothing behind it has an empty value, and leaves the next word alone") {
+  const auto parse = [](const std::vector<std::string>& words) {
+    CommandLine line;
+    line.parse(words);
+    return line.chosen().value();
+  };
+  const auto run = std::get<RunOptions>(
+      parse({"run", "--web.config.file=", "--web.listen-address=127.0.0.1:0", "--web.telemetry-path="}));
+  CHECK(run.web_config_file == "");
+  CHECK(run.listen_addresses == std::vector<std::string>{"127.0.0.1:0"});
+  CHECK(run.telemetry_path == "");
+  const auto abort = std::get<AbortOptions>(parse({"abort", "--override=", "40"}));
+  CHECK(abort.override_reason == "");
+  CHECK(abort.connection == "40");
+  CHECK(std::get<ReplayOptions>(parse({"replay", "--explain=", "x.tar"})).explain == "");
+  // A value that looks like it, and what stands behind `--`, are taken as they are.
+  CHECK(std::get<RunOptions>(parse({"run", "--config", "--config="})).config == "--config=");
+  CHECK(std::get<RunOptions>(parse({"run", "--config=--config="})).config == "--config=");
+  CHECK(std::get<PauseOptions>(parse({"pause", "--", "--config="})).reason == "--config=");
 }
 
 TEST_CASE("check ends as monitoring expects it") {
