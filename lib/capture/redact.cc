@@ -95,8 +95,7 @@ Content content_of_task(const Parts& parts, std::size_t at) {
   if (!is_number(parts[at + 1])) return Content::unknown;
   if (parts[at] == "fd" && left == 2) return Content::descriptor_link;
   if (parts[at] == "fdinfo" && left == 2) return Content::descriptor_info;
-  constexpr std::size_t kTask = 2;  // PID and TID: no task below a task
-  return parts[at] == "task" && at == kTask ? content_of_task(parts, at + 2) : Content::unknown;
+  return Content::unknown;
 }
 
 Content content_of_rest(std::string_view path) {
@@ -140,7 +139,10 @@ Content content_of(std::string_view path) {
   constexpr std::string_view kConnections = "sys/fs/fuse/connections/";
   const Parts parts = split_fields(path, '/');
   if (parts.size() > 1 && parts[0] == "proc" && (is_number(parts[1]) || parts[1] == "self")) {
-    return content_of_task(parts, 2);
+    constexpr std::size_t kProcess = 2;
+    constexpr std::size_t kThread = 4;
+    const bool is_of_thread = parts.size() >= kThread && parts[2] == "task" && is_number(parts[3]);
+    return content_of_task(parts, is_of_thread ? kThread : kProcess);
   }
   if (path.substr(0, kConnections.size()) == kConnections && is_number(parts[4])) return content_of_connection(parts);
   return content_of_rest(path);

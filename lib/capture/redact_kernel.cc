@@ -203,9 +203,9 @@ std::string redact_version(std::string_view text) {
   take_field(rest, ' ');
   take_field(rest, ' ');
   std::string out = "Linux version " + redact_release(take_field(rest, ' '));
-  const std::size_t number = rest.rfind(") #");
-  if (number == kNone) return out + "\n";
-  for (const std::string_view word : split_fields(trim(rest.substr(number + 2)), ' ')) {
+  if (const std::size_t number = rest.rfind(") #"); number != kNone) rest.remove_prefix(number + 2);
+  if (rest.substr(0, 1) != "#") rest = {};  // cut short, or who built it
+  for (const std::string_view word : split_fields(trim(rest), ' ')) {
     if (is_version_word(word)) out.append(" ").append(word);
   }
   return out + "\n";

@@ -32,6 +32,100 @@ std::size_t hints(const std::string& path) {
   return table ? table->container_hints.size() : 99;
 }
 
+// What container.cc and parse_tables.cc look at, and what is like it.
+const std::vector<std::string> kPaths = {
+    "/docker/" + kId,
+    "/system.slice/docker-" + kId + ".scope",
+    "/system.slice/docker-" + kId + ".service",
+    "/system.slice/docker-" + kId + "c.scope",
+    "/kubepods/burstable/pod" + kUid + "/" + kId,
+    "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1b2c3d4e_0001_0002_0003_0123456789ab.slice/"
+    "cri-containerd-" +
+        kId + ".scope",
+    "/kubepods.slice/kubepods-pod" + std::string(32, '4') + ".slice/crio-" + kId + ".scope",
+    "/kubepods.slice/kubepods-pod" + std::string(32, '4') + ".slice/crio-conmon-" + kId + ".scope",
+    "/acme-pod" + kUid + "/" + kId,
+    "/system.slice/kubelet.service/kubepods-pod" + kUid + ".slice:cri-containerd:" + kId,
+    "/machine.slice/libpod-" + kId + ".scope/container",
+    "/machine.slice/libpod-conmon-" + kId + ".scope",
+    "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + kId + ".scope",
+    "/system.slice/web.service/libpod-payload-" + kId,
+    "/libpod_parent/" + kId,
+    "/lxc.payload.web/system.slice",
+    "/lxc.payload.web.shop",
+    "/lxc.payload.",
+    "/lxc.payload..hidden",
+    "/lxc.payload/web",
+    "/lxc.monitor.web",
+    "/lxc/web",
+    "/lxc/.lxc",
+    "/usr/share/lxc/web",
+    "/var/lib/lxc/web/rootfs",
+    "/user.slice/session-2.scope/lxc/web",
+    "/user.slice/session/lxc/web",
+    "/docker/" + kId + "/acme/lxc/web",
+    "/machine.slice/machine-my\\x2dcrate.scope/payload",
+    "/machine.slice/machine-crate.scope/supervisor",
+    "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
+    "/machine.slice/machine-qemu-1.scope",
+    "/machine.slice/systemd-nspawn@crate.service",
+    "/var/lib/docker/containers/" + kId + "/hostname",
+    "/var/lib/docker/overlay2/" + kId + "/merged",
+    "/var/lib/docker/overlay2/" + kId + "-init/diff",
+    "/var/lib/kubelet/pods/" + kUid + "/volumes/kubernetes.io~secret/token",
+    "/opt/k3s-kubelet/pods/" + kUid + "/volumes",
+    "/run/containerd/io.containerd.runtime.v2.task/k8s.io/" + kId + "/rootfs",
+    "/run/containerd/io.containerd.grpc.v1.cri/sandboxes/" + kId + "/shm",
+    "/home/alice/.local/share/containers/storage/overlay-containers/" + kId + "/userdata",
+    "/kubelet/kubepods/pod" + kUid + "/" + kId + "/docker/" + kOtherId,
+    "/" + kId + " (deleted)",
+    "/../../docker/" + kId,
+    "/foolxc.payload.web",
+    "/x" + kId + "y",
+};
+
+const std::vector<std::string> kPieces = {"docker",
+                                          "docker-",
+                                          kId,
+                                          kOtherId,
+                                          ".scope",
+                                          ".slice",
+                                          ".service",
+                                          "/",
+                                          "/",
+                                          "/",
+                                          "/",
+                                          "pod",
+                                          kUid,
+                                          "kubepods",
+                                          "-",
+                                          ":",
+                                          "lxc",
+                                          "lxc.payload",
+                                          ".",
+                                          "lxc.monitor",
+                                          "machine-",
+                                          "systemd-nspawn@",
+                                          "qemu-",
+                                          "qemu\\x2d",
+                                          "web",
+                                          "supervisor",
+                                          "pods",
+                                          "kubelet",
+                                          "var",
+                                          "lib",
+                                          "overlay2",
+                                          "libpod-",
+                                          "crio-",
+                                          "conmon-",
+                                          "alice",
+                                          "moby",
+                                          " (deleted)",
+                                          "..",
+                                          "f",
+                                          "secret",
+                                          std::string(32, '7')};
+
 }  // namespace
 
 TEST_CASE("a name has one other name, and no two have the same") {
@@ -76,59 +170,9 @@ TEST_CASE("ids are others of the same length, the same wherever they stand") {
 }
 
 TEST_CASE("of each kind of container the same is known afterwards") {
-  const std::vector<std::string> paths = {
-      "/docker/" + kId,
-      "/system.slice/docker-" + kId + ".scope",
-      "/system.slice/docker-" + kId + ".service",
-      "/system.slice/docker-" + kId + "c.scope",
-      "/kubepods/burstable/pod" + kUid + "/" + kId,
-      "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1b2c3d4e_0001_0002_0003_0123456789ab.slice/"
-      "cri-containerd-" +
-          kId + ".scope",
-      "/kubepods.slice/kubepods-pod" + std::string(32, '4') + ".slice/crio-" + kId + ".scope",
-      "/kubepods.slice/kubepods-pod" + std::string(32, '4') + ".slice/crio-conmon-" + kId + ".scope",
-      "/acme-pod" + kUid + "/" + kId,
-      "/system.slice/kubelet.service/kubepods-pod" + kUid + ".slice:cri-containerd:" + kId,
-      "/machine.slice/libpod-" + kId + ".scope/container",
-      "/machine.slice/libpod-conmon-" + kId + ".scope",
-      "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + kId + ".scope",
-      "/system.slice/web.service/libpod-payload-" + kId,
-      "/libpod_parent/" + kId,
-      "/lxc.payload.web/system.slice",
-      "/lxc.payload.web.shop",
-      "/lxc.payload.",
-      "/lxc.payload..hidden",
-      "/lxc.payload/web",
-      "/lxc.monitor.web",
-      "/lxc/web",
-      "/lxc/.lxc",
-      "/usr/share/lxc/web",
-      "/var/lib/lxc/web/rootfs",
-      "/user.slice/session-2.scope/lxc/web",
-      "/user.slice/session/lxc/web",
-      "/docker/" + kId + "/acme/lxc/web",
-      "/machine.slice/machine-my\\x2dcrate.scope/payload",
-      "/machine.slice/machine-crate.scope/supervisor",
-      "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
-      "/machine.slice/machine-qemu-1.scope",
-      "/machine.slice/systemd-nspawn@crate.service",
-      "/var/lib/docker/containers/" + kId + "/hostname",
-      "/var/lib/docker/overlay2/" + kId + "/merged",
-      "/var/lib/docker/overlay2/" + kId + "-init/diff",
-      "/var/lib/kubelet/pods/" + kUid + "/volumes/kubernetes.io~secret/token",
-      "/opt/k3s-kubelet/pods/" + kUid + "/volumes",
-      "/run/containerd/io.containerd.runtime.v2.task/k8s.io/" + kId + "/rootfs",
-      "/run/containerd/io.containerd.grpc.v1.cri/sandboxes/" + kId + "/shm",
-      "/home/alice/.local/share/containers/storage/overlay-containers/" + kId + "/userdata",
-      "/kubelet/kubepods/pod" + kUid + "/" + kId + "/docker/" + kOtherId,
-      "/" + kId + " (deleted)",
-      "/../../docker/" + kId,
-      "/foolxc.payload.web",
-      "/x" + kId + "y",
-  };
   Pseudonyms names;
   std::set<std::string> seen;
-  for (const std::string& path : paths) {
+  for (const std::string& path : kPaths) {
     CAPTURE(path, names.path(path));
     const std::string redacted = names.path(path);
     CHECK(shape(redacted) == shape(path));
@@ -143,56 +187,15 @@ TEST_CASE("of each kind of container the same is known afterwards") {
 
 // Paths made of what the parser looks for, in any order.
 TEST_CASE("whatever a path is made of, the same container is known afterwards") {
-  const std::vector<std::string> pieces = {"docker",
-                                           "docker-",
-                                           kId,
-                                           kOtherId,
-                                           ".scope",
-                                           ".slice",
-                                           ".service",
-                                           "/",
-                                           "/",
-                                           "/",
-                                           "/",
-                                           "pod",
-                                           kUid,
-                                           "kubepods",
-                                           "-",
-                                           ":",
-                                           "lxc",
-                                           "lxc.payload",
-                                           ".",
-                                           "lxc.monitor",
-                                           "machine-",
-                                           "systemd-nspawn@",
-                                           "qemu-",
-                                           "qemu\\x2d",
-                                           "web",
-                                           "supervisor",
-                                           "pods",
-                                           "kubelet",
-                                           "var",
-                                           "lib",
-                                           "overlay2",
-                                           "libpod-",
-                                           "crio-",
-                                           "conmon-",
-                                           "alice",
-                                           "moby",
-                                           " (deleted)",
-                                           "..",
-                                           "f",
-                                           "secret",
-                                           std::string(32, '7')};
   std::mt19937 random(7);
-  std::uniform_int_distribution<std::size_t> pick(0, pieces.size() - 1);
+  std::uniform_int_distribution<std::size_t> pick(0, kPieces.size() - 1);
   std::uniform_int_distribution<int> length(1, 12);
   std::set<std::string> from;
   std::set<std::string> to;
   Pseudonyms names;
   for (int i = 0; i < 20'000; ++i) {
     std::string path = "/";
-    for (int left = length(random); left > 0; --left) path += pieces[pick(random)];
+    for (int left = length(random); left > 0; --left) path += kPieces[pick(random)];
     if (path.size() > 240) continue;
     const std::string redacted = names.path(path);
     if (shape(redacted) != shape(path)) FAIL(path + " -> " + redacted);
