@@ -35,7 +35,10 @@ enum class MessageType : std::uint32_t {
   textfile,  ///< descriptor: directory of the textfile, or none; a front keeps the first one that it gets
   web,       ///< descriptor: memfd with encode_web_config()
   listener,  ///< descriptor: a bound, listening socket; `count` listeners in all, sent one by one
-  view,      ///< descriptor: the last report (or none before the first); `status`
+  /// Descriptor: the last report (or none before the first); `status`. Over report.sock (report_socket.h) also
+  /// `max_ms`: how
+  /// long ago the report came.
+  view,
   // front -> supervisor
   alive,  ///< the front's loop turned
 };

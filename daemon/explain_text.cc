@@ -143,7 +143,7 @@ ActionScope scope_of(const SubjectFinding& asked) {
 }  // namespace
 
 std::string render_explanation(const ExplainInput& input) {
-  TextPage page;
+  TextPage page(input.screen);
   const SubjectFinding& subject = *input.pass.subject;
   const std::string asked = describe_subject(subject.subject);
   if (subject.readings.empty()) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/terminal.h"
 #include "model/codec.h"
 #include "model/history.h"
 #include "model/settings.h"
@@ -17,6 +18,7 @@ struct ExplainInput {
   Mode configured = Mode::observe;  ///< what the operator set; the gates were asked as in dry_run
   std::vector<GateInWords> gates;   ///< of every decision in the report, in words
   ExposeSource expose = ExposeSource::redacted;
+  Screen screen = {};  ///< what the text is for; none: as a document, 100 columns wide
 };
 
 /// The whole text. Ends with a newline.

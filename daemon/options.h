@@ -38,7 +38,7 @@ struct ConnectionsOptions {
 };
 
 struct AbortOptions {
-  ScanOptions look;
+  ScanOptions look;                            ///< with json nothing is asked
   std::string connection;                      ///< its number
   std::optional<std::string> override_reason;  ///< too_young and too_few_samples are not asked
   bool yes = false;                            ///< no question
@@ -59,6 +59,7 @@ struct CheckOptions {
   bool json = false;
   bool alone = false;  ///< --probe: looks itself, also where a daemon runs
   bool node_problem_detector = false;
+  bool warnings = false;          ///< for that: a warning is a problem too
   Nanoseconds critical_after{0};  ///< a deadlock younger than this is a warning
 };
 
@@ -104,7 +105,8 @@ using Options = std::variant<RunOptions, ScanOptions, ExplainOptions, Connection
                              CaptureOptions, ReplayOptions, PauseOptions, ResumeOptions, ConfigOptions, VersionOptions,
                              InternalProberOptions, InternalFrontOptions>;
 
-/// What to do, or - for help and for errors, which were printed - the exit code.
+/// What to do, or - for help, internal-describe and errors, which were printed - the exit code. An error is one
+/// sentence on standard error; of `check` one on standard output, where monitoring looks for it.
 std::variant<Options, int> parse_options(int argc, const char* const* argv);
 
 }  // namespace defused

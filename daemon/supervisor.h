@@ -14,6 +14,7 @@
 #include "daemon/log.h"
 #include "daemon/prober_keeper.h"
 #include "daemon/process_usage.h"
+#include "daemon/report_socket.h"
 #include "daemon/web_service.h"
 #include "model/settings.h"
 
@@ -34,7 +35,9 @@ class Supervisor {
   void take_signals();
   void reload_settings();
   void tell_listeners(const std::vector<std::string>& known);
+  [[nodiscard]] SupervisorStatus make_status() const;
   void show_status();
+  void answer_clients();
   void tell_systemd();
   int stop();
 
@@ -47,6 +50,8 @@ class Supervisor {
   SystemClock clock_;
   UsageReader usage_;
   UniqueFd report_;  ///< the newest
+  Nanoseconds report_came_{0};
+  ReportSocket report_socket_;
   ProberKeeper prober_;
   FrontKeeper front_;
   Nanoseconds next_status_{0};

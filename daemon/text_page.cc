@@ -7,51 +7,47 @@ namespace defused {
 
 namespace {
 
-constexpr std::size_t kWidth = 100;
+constexpr std::size_t kWidthOfDocuments = 100;
 
 }  // namespace
 
-void TextPage::title(std::string_view text) {
-  if (!text_.empty()) text_ += "\n";
-  wrap(text, 0, 0);
-}
-
-void TextPage::heading(std::string_view text) {
-  text_ += "\n  ";
-  text_ += text;
-  text_ += "\n";
-}
-
-void TextPage::fact(std::string_view source, std::string_view content) {
-  text_ += "        ";
-  text_ += source;
-  text_ += ": ";
-  text_ += content;
-  text_ += "\n";
-}
-
-void TextPage::command(std::string_view text) {
-  text_ += "        # ";
-  text_ += text;
-  text_ += "\n";
-}
-
-// A word longer than the line stands on one of its own.
-void TextPage::wrap(std::string_view text, std::size_t first_indent, std::size_t indent) {
+std::string wrap_text(std::string_view text, std::size_t width, std::size_t first_indent, std::size_t indent) {
+  std::string out;
   std::string line(first_indent, ' ');
+  std::size_t columns = first_indent;
   bool empty = true;
   while (!text.empty()) {
     const std::string_view word = take_field(text, ' ');
-    if (!empty && line.size() + 1 + word.size() > kWidth) {
-      text_ += line + "\n";
+    const std::size_t wide = count_columns(word);
+    if (!empty && columns + 1 + wide > width) {
+      out += line + "\n";
       line.assign(indent, ' ');
+      columns = indent;
       empty = true;
     }
     if (!empty) line += ' ';
+    columns += wide + (empty ? 0 : 1);
     line += word;
     empty = false;
   }
-  text_ += line + "\n";
+  return out + line + "\n";
 }
+
+TextPage::TextPage(const Screen& screen) : screen_(screen), width_(text_width(screen, kWidthOfDocuments)) {}
+
+void TextPage::title(std::string_view text) {
+  if (!text_.empty()) text_ += "\n";
+  std::string lines = wrap_text(text, width_, 0, 0);
+  lines.pop_back();
+  text_ += paint(lines, Tone::heading, screen_) + "\n";
+}
+
+void TextPage::heading(std::string_view text) { text_ += "\n  " + paint(text, Tone::heading, screen_) + "\n"; }
+
+void TextPage::fact(std::string_view source, std::string_view content) {
+  text_ += "        " + paint(std::string(source) + ":", Tone::dim, screen_) + " " + std::string(content) + "\n";
+}
+
+void TextPage::command(std::string_view text) { text_ += "        # " + paint(text, Tone::good, screen_) + "\n"; }
 
 }  // namespace defused

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <limits>
 
+#include "base/text.h"
 #include "base/tree_archive.h"
 #include "daemon/blocked_signals.h"
 #include "daemon/capture_file.h"
@@ -13,6 +14,8 @@
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/render_table.h"
+#include "daemon/terminal.h"
+#include "daemon/text_page.h"
 #include "model/sentences.h"
 
 namespace defused {
@@ -20,6 +23,7 @@ namespace defused {
 namespace {
 
 constexpr const char* kStandardOutput = "-";
+constexpr std::size_t kMaxShown = 4096;  // of a path, in bytes
 
 bool goes_to_standard_output(const CaptureOptions& options) { return options.output == kStandardOutput; }
 
@@ -50,21 +54,35 @@ std::string describe_size(const CaptureSize& size) {
          count_of(size.connections, "FUSE connection", "FUSE connections");
 }
 
-// What is not in it although it might be missed, a line each.
-std::string describe_missing(const CaptureSize& size, const CaptureOptions& options) {
+std::string say(const std::string& text, const Screen& screen) {
+  return wrap_text(text, text_width(screen, std::string::npos), 0, 2);
+}
+
+// What is not in it although it might be missed, a sentence each.
+std::string describe_missing(const CaptureSize& size, const CaptureOptions& options, const Screen& screen) {
   std::string out;
   if (size.looks < options.look.samples) {
-    out += "only " + count_of(size.looks, "look", "looks") + " of " + std::to_string(options.look.samples) +
-           " could be taken\n";
+    out += say("only " + count_of(size.looks, "look", "looks") + " of " + std::to_string(options.look.samples) +
+                   " could be taken",
+               screen);
   }
   if (size.unreadable > 0) {
-    out += count_of(size.unreadable, "file", "files") + " could not be read: they are named in it, in `errors`\n";
+    out += say(count_of(size.unreadable, "file", "files") + " could not be read: they are named in it, in `errors`",
+               screen);
   }
-  if (size.left_out > 0) out += count_of(size.left_out, "reading", "readings") + " did not fit\n";
+  if (size.left_out > 0) out += say(count_of(size.left_out, "reading", "readings") + " did not fit", screen);
   if (size.dropped > 0) {
-    out += count_of(size.dropped, "file", "files") + " left out: it is not known which names are in them\n";
+    out += say(count_of(size.dropped, "file", "files") + " left out: it is not known which names are in them", screen);
   }
   return out;
+}
+
+// The command is to be copied, so it stays on one line.
+std::string describe_replay(const std::string& path, const Screen& screen) {
+  const std::string before = "to diagnose it, on any host:";
+  const std::string command = "defused replay " + path;
+  const bool fits = screen.width == 0 || count_columns(before) + 1 + count_columns(command) <= screen.width;
+  return before + (fits ? " " : "\n    ") + command + "\n";
 }
 
 Result<CaptureTree> make(Look look, const CaptureOptions& options) {
@@ -73,20 +91,24 @@ Result<CaptureTree> make(Look look, const CaptureOptions& options) {
 }
 
 int write(const CaptureTree& made, const CaptureOptions& options, const std::string& host) {
-  const std::string missing = describe_missing(made.size, options);
+  const Screen errors = look_at_screen(STDERR_FILENO);
   if (goes_to_standard_output(options)) {
     constexpr auto kAny = std::numeric_limits<std::uint64_t>::max();
     const auto written = write_tree_archive(made.tree, made.time, false, STDOUT_FILENO, kAny);
     if (!written) return refuse(kExitFailure, "standard output: " + written.error().message);
-    std::cerr << missing << "wrote to standard output: " << describe_size(made.size) << "\n";
+    std::cerr << describe_missing(made.size, options, errors)
+              << say("wrote to standard output: " + describe_size(made.size), errors);
     return kExitOk;
   }
   const std::string path =
       options.output ? *options.output : default_capture_path(options.redact ? "redacted" : host, made.time);
   const auto size = write_capture_file(made.tree, made.time, path, options.force);
   if (!size) return refuse(exit_code(size.error()), size.error().message);
-  return print(missing + "wrote " + path + ": " + describe_size(made.size) + ", " + describe_bytes(*size) +
-                   "\nto diagnose it, on any host: defused replay " + path + "\n",
+  std::cerr << describe_missing(made.size, options, errors);
+  const Screen screen = look_at_screen(STDOUT_FILENO);
+  const std::string shown = sanitize(path, kMaxShown);
+  return print(say("wrote " + shown + ": " + describe_size(made.size) + ", " + describe_bytes(*size), screen) +
+                   describe_replay(shown, screen),
                kExitOk);
 }
 
@@ -94,9 +116,8 @@ int write(const CaptureTree& made, const CaptureOptions& options, const std::str
 
 int capture_command(const CaptureOptions& options) {
   if (geteuid() == 0) {
-    if (auto checked = check_output(options); !checked) {
-      return refuse(exit_code(checked.error()), checked.error().message);
-    }
+    // A name that cannot be one is wrong in every way that a kernel can say it.
+    if (auto checked = check_output(options); !checked) return refuse(kExitUsage, checked.error().message);
   }
   Wish wish;
   wish.whole_index = true;
@@ -106,7 +127,7 @@ int capture_command(const CaptureOptions& options) {
   Look& look = std::get<Look>(taken);
   if (look.looks.empty()) return refuse(kExitFailure, "no look at this host was finished, so there is nothing to keep");
   const std::string host = look.pass.report.host;
-  std::cerr << render_blindness(look.pass.report);
+  std::cerr << render_blindness(look.pass.report, look_at_screen(STDERR_FILENO));
   const BlockedSignals held;
   const auto made = make(std::move(look), options);
   if (!made) return refuse(kExitFailure, made.error().message);

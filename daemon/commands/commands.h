@@ -11,6 +11,10 @@ namespace defused {
 /// Prints "defused: SENTENCE" on standard error and gives `code` back.
 int refuse(int code, const std::string& sentence);
 
+/// A word that `command` does not take: "defused COMMAND: SENTENCE (see defused COMMAND --help)" on standard error, and
+/// exit code 2.
+int refuse_word(const std::string& command, const std::string& sentence);
+
 int run_command(const RunOptions& options);
 int scan_command(const ScanOptions& options);
 int explain_command(const ExplainOptions& options);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/connections_table.h"
 #include "daemon/exit_codes.h"
+#include "daemon/terminal.h"
 #include "model/codec.h"
 
 namespace defused {
@@ -16,7 +19,7 @@ int connections_command(const ConnectionsOptions& options) {
   sort_connections(look.pass.report.findings.connections);
   constexpr int kIndent = 2;
   return print(options.look.json ? render_connections_json(look.pass.report, look.expose, kIndent) + "\n"
-                                 : render_connections(look.pass.report, look.expose),
+                                 : render_connections(look.pass.report, look.expose, look_at_screen(STDOUT_FILENO)),
                has_diagnosis(look.pass.report) ? kExitOk : kExitFailure);
 }
 

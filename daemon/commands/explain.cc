@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <iostream>
+#include <unistd.h>
 
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/explain_text.h"
+#include "daemon/terminal.h"
 
 namespace defused {
 
@@ -19,10 +20,7 @@ int exit_code(const SubjectFinding& subject) {
 
 int explain_command(const ExplainOptions& options) {
   const auto subject = parse_subject(options.subject);
-  if (!subject) {
-    std::cerr << "defused: " << subject.error().message << "\n";
-    return kExitUsage;
-  }
+  if (!subject) return refuse_word("explain", subject.error().message);
   Wish wish;
   wish.subject = *subject;
   // dry_run: the gates beyond `mode` are asked too, and nothing can be written.
@@ -33,12 +31,10 @@ int explain_command(const ExplainOptions& options) {
 }
 
 int print_explanation(const PassResult& pass, Mode configured, ExposeSource expose, bool json) {
-  if (!pass.subject) {
-    std::cerr << "defused: the prober ended before it had looked for what was asked\n";
-    return kExitFailure;
-  }
+  if (!pass.subject) return refuse(kExitFailure, "the prober ended before it had looked for what was asked");
   const int code = has_diagnosis(pass.report) ? exit_code(*pass.subject) : kExitFailure;
-  const ExplainInput input{pass, configured, put_in_words(pass.report.decisions), expose};
+  const ExplainInput input{pass, configured, put_in_words(pass.report.decisions), expose,
+                           look_at_screen(STDOUT_FILENO)};
   if (!json) return print(render_explanation(input), code);
   constexpr int kIndent = 2;
   const Report concerned = reduce_to_subject(pass);

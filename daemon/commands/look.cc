@@ -9,6 +9,8 @@
 #include "daemon/commands/commands.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "daemon/terminal.h"
+#include "daemon/usage_error.h"
 #include "policy/gates.h"
 
 namespace defused {
@@ -31,7 +33,7 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
   settings->log.level = LogLevel::error;  // what is found stands in the text, not in a log
   auto shot = probe_once(*settings, options.samples, options.every, wish);
   if (!shot) return refuse(kExitFailure, shot.error().message);
-  if (!shot->trouble.empty()) std::cerr << "defused: " << shot->trouble << "\n";
+  if (!shot->trouble.empty()) complain(shot->trouble);
   if (!shot->pass) return kExitFailure;
   look.pass = *std::move(shot->pass);
   look.looks = std::move(shot->looks);
@@ -39,8 +41,13 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
 }
 
 int refuse(int code, const std::string& sentence) {
-  std::cerr << "defused: " << sentence << "\n";
+  complain(sentence);
   return code;
+}
+
+int refuse_word(const std::string& command, const std::string& sentence) {
+  complain(sentence + see_help(command), command);
+  return kExitUsage;
 }
 
 std::vector<GateInWords> put_in_words(const std::vector<Decision>& decisions) {

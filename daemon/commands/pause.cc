@@ -10,6 +10,7 @@
 #include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "daemon/terminal.h"
 #include "remedy/audit_file.h"
 #include "remedy/audit_record.h"
 #include "remedy/inhibit.h"
@@ -23,7 +24,7 @@ namespace {
 void record(const Settings& settings, const std::string& line) {
   AuditFile audit(settings.state_directory, settings.audit);
   if (auto told = audit.append(line); !told) {
-    std::cerr << "defused: this could not be recorded in the audit log: " << told.error().message << "\n";
+    complain("this could not be recorded in the audit log: " + told.error().message);
   }
 }
 
@@ -78,8 +79,8 @@ int pause_command(const PauseOptions& options) {
   if (!settings) return refuse(kExitUsage, settings.error().message);
   if (auto made = make_state_directory(*settings); !made) return refuse(kExitFailure, made.error().message);
   if (auto written = write_inhibition(settings->state_directory, options.reason); !written) {
-    const bool usage = written.error().kind == ErrorKind::malformed;
-    return refuse(usage ? kExitUsage : kExitFailure, written.error().message);
+    if (written.error().kind == ErrorKind::malformed) return refuse_word("pause", written.error().message);
+    return refuse(kExitFailure, written.error().message);
   }
   record(*settings, render_inhibit(true, options.reason, operator_uid(), SystemClock().now()));
   std::cout << "paused: no connection is aborted until `defused resume`\n";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `defused replay FILE`: what scan or explain would have said there and then.
-#include <algorithm>
-#include <iostream>
+#include <unistd.h>
 
 #include "daemon/blocked_signals.h"
 #include "daemon/commands/commands.h"
@@ -11,6 +10,8 @@
 #include "daemon/render_table.h"
 #include "daemon/replay_capture.h"
 #include "daemon/replay_difference.h"
+#include "daemon/terminal.h"
+#include "daemon/text_page.h"
 #include "model/codec.h"
 
 namespace defused {
@@ -34,13 +35,13 @@ Result<Settings> settings_of(const ReplayOptions& options, const Captured& captu
 }
 
 std::string describe(const Captured& captured) {
-  if (!captured.about) return "A tree that does not say what it is a capture of.\n";
+  if (!captured.about) return "A tree that does not say what it is a capture of.";
   const CaptureAbout& about = *captured.about;
   const std::string of = about.host.empty() ? std::string("an unnamed host") : about.host;
   const std::string at = about.time == Nanoseconds(0) ? std::string() : " at " + format_wall_time(about.time);
-  if (about.evidence) return "Evidence of an action on " + of + at + ".\n";
+  if (about.evidence) return "Evidence of an action on " + of + at + ".";
   return "Capture of " + of + at + " by defused " + about.version + (about.all ? ", of all processes" : "") +
-         (about.redacted ? ", redacted" : "") + ".\n";
+         (about.redacted ? ", redacted" : "") + ".";
 }
 
 // A newer version may see more, and a configuration may ask for other things; a person should know.
@@ -48,7 +49,7 @@ void tell_difference(const ReplayOptions& options, const Captured& captured, con
   if (captured.report.empty() || options.config) return;
   const std::string difference = find_difference(captured.report, report);
   if (!difference.empty()) {
-    std::cerr << "defused: the report in it said something else than this version does: " << difference << "\n";
+    complain("the report in it said something else than this version does: " + difference, "replay");
   }
 }
 
@@ -61,9 +62,12 @@ struct Shown {
 int show(const ReplayOptions& options, const Captured& captured, const Shown& shown) {
   if (options.explain) return print_explanation(shown.pass, shown.configured, shown.expose, options.json);
   const Report& report = shown.pass.report;
-  return print(options.json ? render_report_json(report, shown.expose, kIndent) + "\n"
-                            : describe(captured) + render_table(report, shown.expose),
-               has_diagnosis(report) ? kExitOk : kExitFailure);
+  const int code = has_diagnosis(report) ? kExitOk : kExitFailure;
+  if (options.json) return print(render_report_json(report, shown.expose, kIndent) + "\n", code);
+  const Screen screen = look_at_screen(STDOUT_FILENO);
+  return print(wrap_text(describe(captured), text_width(screen, std::string::npos), 0, 2) +
+                   render_table(report, shown.expose, screen),
+               code);
 }
 
 // "all" is what a person types for it.
@@ -78,7 +82,7 @@ Result<std::optional<Subject>> subject_of(const ReplayOptions& options) {
 
 int replay_command(const ReplayOptions& options) {
   const auto subject = subject_of(options);
-  if (!subject) return refuse(kExitUsage, subject.error().message);
+  if (!subject) return refuse_word("replay", "--explain: " + subject.error().message);
   auto captured = read_captured(options.file);
   if (!captured) return refuse(exit_code(captured.error()), captured.error().message);
   const auto settings = settings_of(options, *captured);

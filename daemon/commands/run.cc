@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/text.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
@@ -18,6 +19,7 @@
 #include "daemon/supervisor.h"
 #include "daemon/web_service.h"
 #include "settings/settings_file.h"
+#include "settings/text_rules.h"
 
 namespace defused {
 
@@ -34,6 +36,12 @@ std::string from_here(std::string path) {
 Result<Settings> load(const RunOptions& options) {
   auto settings = load_settings(options.config);
   if (!settings) return settings;
+  const TextRule address = listen_address_rule();
+  for (const std::string& given : options.listen_addresses) {
+    if (address.fits(given)) continue;
+    return fail(ErrorKind::malformed, "--web.listen-address: expected " + std::string(address.expected) + ", got \"" +
+                                          sanitize(given) + "\"");
+  }
   if (!options.listen_addresses.empty()) settings->web.listen_addresses = options.listen_addresses;
   if (options.telemetry_path) {
     if (auto fits = check_text("web.telemetry_path", *options.telemetry_path); !fits)

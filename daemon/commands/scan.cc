@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include "daemon/commands/commands.h"
 #include "daemon/commands/look.h"
 #include "daemon/exit_codes.h"
 #include "daemon/render_table.h"
+#include "daemon/terminal.h"
 #include "model/codec.h"
 
 namespace defused {
@@ -13,7 +16,7 @@ int scan_command(const ScanOptions& options) {
   const Look& look = std::get<Look>(taken);
   constexpr int kIndent = 2;
   return print(options.json ? render_report_json(look.pass.report, look.expose, kIndent) + "\n"
-                            : render_table(look.pass.report, look.expose),
+                            : render_table(look.pass.report, look.expose, look_at_screen(STDOUT_FILENO)),
                has_diagnosis(look.pass.report) ? kExitOk : kExitFailure);
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "exporters/readiness.h"
 #include "model/codec.h"
 #include "model/report_schema.h"
 
@@ -32,18 +33,6 @@ HttpResponse serve_report(const View& view) {
 }
 
 }  // namespace
-
-std::string why_not_ready(const View& view) {
-  if (view.supervisor.at_cap != 0) return "too many probers could not be killed, no other is started";
-  if (!view.pass) return "no pass has been finished yet";
-  const Nanoseconds age = view.age_of_pass();
-  const Nanoseconds limit = 3 * view.settings.interval + view.settings.pass_deadline;
-  if (age > limit) {
-    return "the last pass began " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(age).count()) +
-           " s ago";
-  }
-  return {};
-}
 
 HttpResponse respond(const HttpRequest& request, const View& view, const std::function<std::string()>& render_metrics) {
   if (request.path == view.settings.web.telemetry_path) return {200, kMetricsType, render_metrics(), kKeepMetrics};

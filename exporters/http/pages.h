@@ -16,7 +16,4 @@ HttpResponse respond(const HttpRequest& request, const View& view, const std::fu
 /// The status page: HTML, no external assets, no script; all text escaped.
 std::string render_status_page(const View& view);
 
-/// Why the daemon is not ready - the last pass is too old, or no prober runs - or nothing.
-std::string why_not_ready(const View& view);
-
 }  // namespace defused

@@ -6,6 +6,7 @@
 #include "exporters/http/pages.h"
 #include "exporters/http/status_parts.h"
 #include "exporters/http/status_words.h"
+#include "exporters/readiness.h"
 #include "model/sentences.h"
 
 namespace defused::page {
@@ -13,9 +14,6 @@ namespace defused::page {
 namespace {
 
 using Level = Headline::Level;
-
-// Without these "nothing is stuck" is worth nothing.
-bool is_needed(const std::string& what) { return what == "processes" || what == "fusectl" || what == "stack"; }
 
 std::size_t count_verdict(const std::vector<Story>& stories, Verdict verdict) {
   return static_cast<std::size_t>(

@@ -78,13 +78,6 @@ void add_processes(Html& html, const std::vector<NamedProcess>& processes, std::
     html.text((processes.empty() ? "" : " and ") + std::to_string(count - processes.size()) + " more");
 }
 
-std::string short_name(const Container& container) {
-  constexpr std::size_t kShortId = 12;
-  const std::string id = container.id.substr(0, kShortId);
-  if (id.empty()) return container.pod_uid.empty() ? container.runtime : "pod " + container.pod_uid;
-  return container.runtime.empty() ? id : container.runtime + " " + id;
-}
-
 void add_rest(Html& html, std::size_t count, std::size_t most, std::string_view what) {
   if (count <= most) return;
   const Html::Element line = html.open("p", {{"class", "more"}});

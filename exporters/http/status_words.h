@@ -9,6 +9,7 @@
 #include "exporters/exporter.h"
 #include "exporters/http/html.h"
 #include "model/sentences.h"
+#include "model/short_name.h"
 
 namespace defused::page {
 
@@ -29,9 +30,6 @@ std::string list_ids(const std::vector<ConnectionId>& ids, std::size_t most);
 
 /// 4711 (s3fs), 4712 (cat) and 12 more, where there are `count` in all.
 void add_processes(Html& html, const std::vector<NamedProcess>& processes, std::size_t count);
-
-/// "docker 0123456789ab": runtime and short id. The full id is for the ones who copy it.
-std::string short_name(const Container& container);
 
 /// Says of how many things, `what`, the page shows only `most`.
 void add_rest(Html& html, std::size_t count, std::size_t most, std::string_view what);

@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <system_error>
 
@@ -46,12 +47,49 @@ std::size_t utf8_length(std::string_view text) {
   return length;
 }
 
-bool is_control(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return first < 0x20 || first == 0x7F;
-  // C1 controls U+0080..U+009F and the line separators U+2028, U+2029 break terminals and logs as well.
-  if (character.size() == 2) return first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
-  return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9";
+struct Range {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+
+// What has no shape of its own: Unicode's Default_Ignorable_Code_Point, the marks that turn the direction of writing or
+// end a line, those of interlinear annotation, and the blank of Braille. In order.
+constexpr auto kUnseen = std::to_array<Range>({{0x00AD, 0x00AD},
+                                               {0x034F, 0x034F},
+                                               {0x061C, 0x061C},
+                                               {0x115F, 0x1160},
+                                               {0x17B4, 0x17B5},
+                                               {0x180B, 0x180F},
+                                               {0x200B, 0x200F},
+                                               {0x2028, 0x202E},
+                                               {0x2060, 0x206F},
+                                               {0x2800, 0x2800},
+                                               {0x3164, 0x3164},
+                                               {0xFE00, 0xFE0F},
+                                               {0xFEFF, 0xFEFF},
+                                               {0xFFA0, 0xFFA0},
+                                               {0xFFF0, 0xFFFB},
+                                               {0x1BCA0, 0x1BCA3},
+                                               {0x1D173, 0x1D17A},
+                                               {0xE0000, 0xE0FFF}});
+
+// `character` is one well-formed UTF-8 sequence.
+std::uint32_t code_of(std::string_view character) {
+  constexpr std::array<std::uint32_t, 5> kFirst = {0, 0x7F, 0x1F, 0x0F, 0x07};
+  std::uint32_t code = static_cast<unsigned char>(character[0]) & kFirst[character.size()];
+  for (const char byte : character.substr(1)) code = (code << 6U) + (static_cast<unsigned char>(byte) & 0x3FU);
+  return code;
+}
+
+// Whether a terminal or a log would do something else with it than show it.
+bool is_unfit(std::string_view character) {
+  constexpr std::uint32_t kDelete = 0x7F;
+  constexpr std::uint32_t kLastC1 = 0x9F;
+  const std::uint32_t code = code_of(character);
+  if (code < kDelete) return code < 0x20;
+  if (code <= kLastC1) return true;
+  return std::any_of(kUnseen.begin(), kUnseen.end(),
+                     [&](const Range& range) { return code >= range.first && code <= range.last; });
 }
 
 bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
@@ -71,7 +109,7 @@ std::string sanitize(std::string_view raw, std::size_t max_bytes) {
   while (!raw.empty()) {
     const std::size_t length = utf8_length(raw);
     const std::string_view character = raw.substr(0, length == 0 ? 1 : length);
-    const bool fit = length != 0 && !is_control(character);
+    const bool fit = length != 0 && !is_unfit(character);
     const std::size_t needed = fit ? character.size() : 4 * character.size();
     if (out.size() + needed > max_bytes) break;
     if (fit) {

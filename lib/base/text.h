@@ -14,9 +14,9 @@ namespace defused {
 /// Longest string that leaves a parser, in bytes (DESIGN.md section 4).
 inline constexpr std::size_t kMaxTextBytes = 256;
 
-/// `raw` as valid UTF-8 without control characters (C0, DEL, C1): each byte that is not fit becomes `\xNN` (four
-/// characters); a backslash stays one. Cut at `max_bytes` on a character boundary. Safe for logs, labels and JSON; HTML
-/// and terminals escape further.
+/// `raw` as valid UTF-8 without controls (C0, DEL, C1) and what is unseen or turns writing round (U+200B, U+202E ..):
+/// each byte that is not fit becomes `\xNN`; a backslash stays one. Cut at `max_bytes` on a character boundary. Safe
+/// for terminals, logs, labels and JSON; HTML and monitoring escape further.
 [[nodiscard]] std::string sanitize(std::string_view raw, std::size_t max_bytes = kMaxTextBytes);
 
 /// The whole of `text` as an unsigned decimal number; nothing else is accepted (no sign, space or rest).

@@ -26,7 +26,7 @@ class CommandLine(unittest.TestCase):
         (["--help"], 0, "scan", ""),
         (["scan", "--help"], 0, "--json", ""),
         (["version"], 0, "defused 0.", ""),
-        ([], 2, "", "subcommand"),
+        ([], 2, "", "a command is missing"),
         (["scna"], 2, "", "scna"),
         (["scan", "--jsno"], 2, "", "--jsno"),
         (["scan", "--samples", "1"], 2, "", "samples"),

@@ -94,7 +94,7 @@ bool parse(int argc, char** argv, Options& options) {
 void make_hostile(Options& options) {
   options.comm = "\xff\x1b\"'\\\n<script>";
   options.fstype = "x\xff\x1b\"'\\\n<script>";
-  options.source = "s\xff\x1b\"'\\\n<script>alert(1)<|script>";
+  options.source = "s\xff\x1b\"'\\\n<script>alert(1)<|script>\u202egnp\u200b";
   options.mount_point = "m\xff\x1b\"'\\\n<script>";
 }
 

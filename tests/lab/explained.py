@@ -98,7 +98,7 @@ def masked(text):
                   lambda found: found.group() if found.group() == "4026532178" else pids.setdefault(
                       found.group(), str(4700 + len(pids))), text)
     text = re.sub(r"\b\d+\.\ds\b|\b\d+s\b", "0.7s", text)
-    text = re.sub(r"([Cc]onnections?[ /:])\d+", r"\g<1>40", text)
+    text = re.sub(r"([Cc]onnections?[ /:]|# defused abort )\d+", r"\g<1>40", text)
     text = re.sub(r"\b0:\d+\b", "0:40", text)
     text = re.sub(r"mountinfo: \d+", "mountinfo: 66", text)
     text = re.sub(r"context switches: \d+", "context switches: 6", text)

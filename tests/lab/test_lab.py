@@ -142,6 +142,7 @@ class Situations(Case):
                 line = next(line for line in file if b"/defused-lab-" in line)
             # mountinfo writes newline and backslash as octal numbers and all else as it is
             self.assertEqual(line.count(b"\xff\x1b\"'\\134\\012<script>"), 3, line)
+            self.assertIn("\u202egnp\u200b".encode(), line)
 
     def test_healthy_answers(self):
         with Lab("healthy") as lab:

@@ -75,6 +75,23 @@ class ByHand(Operator):
             wait_until(lambda: [(a["outcome"], a["by_hand"]) for a in shown()] == [("released", True)], 10, daemon.log())
             self.assertEqual(defused(daemon, "abort", number, "--yes")[0], NOTHING_THERE)
 
+    def test_says_it_as_json(self):
+        with Lab("flush_thread", fstype="defusedlab") as lab, self.observing(min_stuck="1h") as daemon:
+            number = str(lab.truth["connection"])
+            code, text, errors = defused(daemon, "abort", number, "--json", "--yes")
+            held = json.loads(text)
+            self.assertEqual((code, held["exit_code"], errors), (HELD, HELD, ""))
+            self.assertEqual((held["schema"], held["connection"], held["outcome"]), ("defused.abort/v1", int(number), None))
+            self.assertEqual([gate["gate"] for gate in held["gates"]], ["too_young"])
+            self.assertEqual([gate["pid_namespace"] for gate in held["gates"]], held["pid_namespaces"])
+            code, text, errors = defused(daemon, "abort", number, "--json", "--override", "a test")
+            self.assertEqual((code, json.loads(text)["gates"]), (NOT_CONFIRMED, []))
+            self.assertIn("say --yes", errors)
+            self.assertFalse(is_gone(lab.truth))
+            code, text, errors = defused(daemon, "abort", number, "--json", "--yes", "--override", "a test")
+            self.assertEqual((code, json.loads(text)["outcome"]["outcome"], errors), (RELEASED, "released", ""))
+            self.assertTrue(is_gone(lab.truth))
+
     def test_asks_on_a_terminal(self):
         with Lab("flush_thread", fstype="defusedlab") as lab, self.observing() as daemon:
             number = str(lab.truth["connection"])

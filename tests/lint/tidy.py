@@ -43,7 +43,10 @@ BANNED_CALLS = {
     r"\bstd::filesystem\b": ("opens paths outside the root descriptors", ()),
     r"\b(?:sleep_for|sleep_until|usleep)\s*\(": ("sleeps on no clock of ours; Clock::sleep or poll", ()),
     r"(?<![\w.>])(?:::)?sleep\s*\(\s*\d": ("sleeps on no clock of ours; Clock::sleep or poll", ()),
-    r"\bgetenv\s*\(": ("options and configuration say what to do", ("daemon/notify.cc", "daemon/systemd.cc")),
+    r"\bgetenv\s*\(": (
+        "options and configuration say what to do; NO_COLOR, TERM and COLUMNS say what the terminal is",
+        ("daemon/notify.cc", "daemon/systemd.cc", "daemon/terminal.cc"),
+    ),
     r"(?<![\w.>])(?:::)?(?:sync|syncfs|statfs|statvfs|fstatfs)\s*\(": (
         "blocks on a FUSE mount; only the magic of fusectl's own descriptor is asked for",
         ("lib/fusectl/fuse_root.cc",),

@@ -55,8 +55,26 @@ TEST_CASE("sanitize escapes controls that take several bytes") {
   CHECK(sanitize("\xc2\x9f") == "\\xc2\\x9f");           // last C1 control
   CHECK(sanitize("\xe2\x80\xa8") == "\\xe2\\x80\\xa8");  // U+2028
   CHECK(sanitize("\xe2\x80\xa9") == "\\xe2\\x80\\xa9");  // U+2029
-  CHECK(sanitize("\xe2\x80\xaa!") == "\xe2\x80\xaa!");   // U+202A is not among them
   CHECK(sanitize("nul\0byte"s) == "nul\\x00byte");
+}
+
+TEST_CASE("sanitize escapes what is not seen or turns the direction of writing") {
+  CHECK(sanitize("txt.\u202egnp") == "txt.\\xe2\\x80\\xaegnp");
+  // First and last of each range; soft hyphen, grapheme joiner, fillers, separators, selectors, annotation, tags.
+  for (const char* unseen :
+       {"\u200b", "\u200d", "\u200f", "\u202a", "\u202e", "\u2060",     "\u2066",     "\u2069",     "\u206f",
+        "\ufeff", "\u00ad", "\u034f", "\u061c", "\u115f", "\u1160",     "\u180e",     "\u2800",     "\u3164",
+        "\ufe00", "\ufe0f", "\uffa0", "\ufff0", "\ufffb", "\U0001d173", "\U000e0001", "\U000e0041", "\U000e0fff"}) {
+    const std::string text = unseen;
+    CAPTURE(sanitize(text));
+    CHECK(sanitize(text).size() == 4 * text.size());
+    CHECK(sanitize(text).find_first_not_of("\\x0123456789abcdef") == std::string::npos);
+    CHECK(sanitize("a" + text, 4 * text.size()) == "a");  // all of it, or nothing
+  }
+  for (const char* seen : {"\u00ac", "\u00ae", "\u200a", "\u2010", "\u2027", "\u202f", "\u205f", "\u2070", "\u3163",
+                           "\u6f22", "\ufe10", "\ufefe", "\ufffd", "\U0001f600", "\U000e1000"}) {
+    CHECK(sanitize(seen) == seen);
+  }
 }
 
 TEST_CASE("sanitize escapes what is not well-formed UTF-8, byte by byte") {

@@ -66,3 +66,38 @@ TEST_CASE("three thousand connections are three thousand lines") {
   const std::string text = render_connections(report, ExposeSource::hidden);
   CHECK(std::count(text.begin(), text.end(), '\n') == 3001);
 }
+
+TEST_CASE("a row takes several lines where the screen is narrow, and none is wider than it") {
+  Report report;
+  report.scanned_at = 1000s;
+  report.findings.connections = {connection(40), connection(41)};
+  report.findings.connections[0].mount_points = {"/var/lib/kubelet/pods/" + std::string(80, 'p') + "/volumes"};
+  report.findings.connections[0].servers[0].comm = std::string(15, 's');
+  report.findings.connections[1].source = std::string(300, 'q');
+  for (const std::size_t width : {40U, 60U, 80U, 120U}) {
+    const std::string text = render_connections(report, ExposeSource::full, Screen{width, false});
+    CAPTURE(text);
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = text.find('\n', at);
+      CHECK(end - at <= width);
+      at = end + 1;
+    }
+    for (const char* head : {"CONNECTION", "TYPE", "WAITING", "STALLED", "USERS", "VIEWERS", "SERVER", "MOUNTED AT"}) {
+      CHECK(text.find(head) != std::string::npos);
+    }
+    CHECK(text.find("..\n") != std::string::npos);
+  }
+  CHECK(render_connections(report, ExposeSource::full, Screen{80, false}).find("\n    SERVER") != std::string::npos);
+}
+
+TEST_CASE("a screen that is wide enough has the table of a file, stalled rows in colour") {
+  Report report;
+  report.scanned_at = 1000s;
+  report.findings.connections = {connection(40), connection(41)};
+  CHECK(render_connections(report, ExposeSource::full, Screen{400, false}) ==
+        render_connections(report, ExposeSource::full));
+  report.findings.connections[0].stalled_since = 900s;
+  const std::string text = render_connections(report, ExposeSource::full, Screen{400, true});
+  CHECK(text.find("\n\033[1;31m40 ") != std::string::npos);
+  CHECK(text.find("\n41 ") != std::string::npos);
+}

@@ -60,6 +60,24 @@ TEST_CASE("what an operator does") {
   CHECK(prober.override_reason == "a reason");
 }
 
+TEST_CASE("what keeps and checks") {
+  CHECK(options_of<CheckOptions>({"check", "--critical-after", "5m"}).critical_after == 5min);
+  CHECK(options_of<CheckOptions>({"check", "--probe"}).alone);
+  CHECK(options_of<CaptureOptions>({"capture", "-o", "x.tar", "--every", "1s"}).output == "x.tar");
+  CHECK(options_of<CaptureOptions>({"capture", "--every", "1s"}).look.every == 1s);
+  CHECK(options_of<CaptureOptions>({"capture", "--output=-"}).output == "-");
+  CHECK(options_of<ReplayOptions>({"replay", "x.tar"}).file == "x.tar");
+  CHECK_FALSE(options_of<ReplayOptions>({"replay", "x.tar"}).explain);
+  CHECK(options_of<ReplayOptions>({"replay", "x.tar", "--explain", "all"}).explain == "");
+  CHECK(options_of<ReplayOptions>({"replay", "x.tar", "--explain", "40"}).explain == "40");
+  CHECK(options_of<ConfigOptions>({"config", "check"}).what == ConfigOptions::What::check);
+  CHECK(options_of<ConfigOptions>({"config", "check", "x"}).file == "x");
+  CHECK(options_of<ConfigOptions>({"config", "schema"}).what == ConfigOptions::What::schema);
+  CHECK(options_of<ConfigOptions>({"config", "defaults"}).what == ConfigOptions::What::defaults);
+  CHECK(options_of<VersionOptions>({"version", "--json"}).json);
+  CHECK_FALSE(options_of<VersionOptions>({"--version"}).json);
+}
+
 TEST_CASE("what is wrong ends with 2") {
   for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
            {}, {"rnu"}, {"run", "x"}, {"scan", "--samples", "1"}, {"scan", "--every", "2h"}, {"scan", "--nothing"}}) {

@@ -54,3 +54,30 @@ TEST_CASE("an action in one line") {
   action = {NamespaceId{0}, ConnectionId{0}, Outcome::write_failed, "", 0s, 1000s, true};
   CHECK(describe_action(action) == "1970-01-01T00:16:40.000Z, by hand: `write_failed`");
 }
+
+TEST_CASE("on a screen the table is wrapped; what is bad has a colour") {
+  Report report;
+  report.host = "a-host-with-a-name";
+  report.kernel.release = "6.1.0-13-amd64";
+  NamespaceFinding finding;
+  finding.id = {4026532178};
+  finding.init = {4711, 1};
+  finding.init_comm = "tini";
+  finding.stuck = true;
+  finding.verdict = Verdict::deadlocked;
+  finding.container = Container{"0123456789ab", "docker", ""};
+  finding.blocked_threads.resize(1);
+  finding.blocked_threads[0].comm = "s3fs";
+  report.findings.namespaces = {finding};
+  report.blind = {"fusectl"};
+  const std::string table = render_table(report, ExposeSource::redacted, Screen{40, false});
+  for (std::size_t at = 0; at < table.size();) {
+    const std::size_t end = table.find('\n', at);
+    const std::string line = table.substr(at, end - at);
+    at = end + 1;
+    CAPTURE(line);
+    CHECK((line.size() <= 40 || line == "    mount -t fusectl fusectl /sys/fs/fuse/connections"));
+  }
+  const std::string painted = render_table(report, ExposeSource::redacted, Screen{80, true});
+  CHECK(painted.find("\033[2mverdict     \033[0m\033[1;31mdeadlocked") != std::string::npos);
+}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `cmake --install` makes: documents whose links hold there, and every file that they send people to."""
+"""What `cmake --install` makes: documents whose links hold there, and every file that they send people to; man pages and
+completions where `man` and the shells look for them."""
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import tempfile
 import unittest
 
 BUILD = os.environ["DEFUSED_BUILD"]
+REPO = pathlib.Path(__file__).resolve().parents[3]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # A document named in the text, without a link: as seen from README.md, or from beside the one that names it.
 NAMED = re.compile(r"(?<![\w./-])((?:docs/)?[A-Z_]+\.md)\b")
@@ -86,6 +88,25 @@ class Installed(unittest.TestCase):
         for path in re.findall(r"^(?:Documentation=file://|ExecStart=)(/\S+)", text, re.M):
             self.assertTrue((self.root / path[1:]).exists(), path)
         self.assertEqual(len(re.findall(r"^(?:Documentation|ExecStart)=", text, re.M)), 2)
+
+    @unittest.skipUnless(shutil.which("scdoc"), "no scdoc: no man pages are made")
+    def test_man_pages_are_where_man_looks(self):
+        share = self.data.parent
+        wanted = {page.name.removesuffix(".scd") for page in (REPO / "docs/man").glob("*.scd")}
+        self.assertEqual({page.name for page in (share / "man").rglob("*.*")}, wanted)
+        for name in wanted:
+            page = share / "man" / f"man{name[-1]}" / name
+            text = page.read_text(encoding="utf-8").replace(r"\&", "")
+            self.assertIn(f'.TH "{name[:-2]}" "{name[-1]}"', text)
+            for path in re.findall(r"/usr/share/((?:doc/)?defused/[\w./-]*\w)", text):
+                self.assertTrue((share / path).exists(), f"{name}: /usr/share/{path}")
+        self.assertGreaterEqual(len(wanted), 15)
+        self.assertEqual(list(self.docs.rglob("*.scd")), [])
+
+    def test_completions_are_where_the_shells_look(self):
+        for name, path in {"defused.bash": "bash-completion/completions/defused", "_defused": "zsh/site-functions/_defused"}.items():
+            self.assertEqual((self.data.parent / path).read_text(encoding="utf-8"),
+                             (REPO / "config/completions" / name).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ const Texts kNames = {
     "\xc0\xaf\xe0\x80\x80\xed\xa0\x80",  // overlong forms and a surrogate
     "\xc2\x85\xc2\x9b"s,                 // C1 controls as UTF-8
     "a\0b"s,
+    "txt.\xe2\x80\xaegnp\xe2\x80\x8b",  // U+202E, U+200B
     "<script>\"'\\&",
     std::string(100'000, 'A'),
     std::string(255, 'A') + "\xc3\xa4\xc3\xa4",  // the cut falls into a character
