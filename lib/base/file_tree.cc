@@ -179,7 +179,7 @@ bool is_below_any(const std::set<std::string, std::less<>>& paths, std::string_v
 std::vector<std::uint8_t> encode_tree(const FileTree& tree) {
   constexpr std::size_t kOfEach = 1 + 2 * sizeof(std::uint64_t);
   std::vector<std::uint8_t> out(tree.nodes().size() * kOfEach + tree.bytes());
-  Place at = out.begin();
+  auto at = out.begin();
   for (const auto& [path, node] : tree.nodes()) {
     *at++ = static_cast<std::uint8_t>(node.kind);
     at = put_number(at, path.size());
