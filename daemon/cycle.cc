@@ -177,7 +177,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   snapshot.kernel = kernel_;
   if (sources_.subject) read_subject(proc_, limits_, *sources_.subject, memory_.history, around_subject_, snapshot);
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);
-  announce("hazards", limits_.hazard_budget + kMargin);
+  announce("hazards", limits_.hazard_budget + 2 * limits_.clock_budget + kMargin);
   read_hazards(proc_, limits_, walk_, snapshot);
   if (waits) merge_waits(*waits, snapshot.suspects);
   read_around(snapshot, evidence);

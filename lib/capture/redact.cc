@@ -57,6 +57,13 @@ Content find_named(const std::array<Named, size>& table, std::string_view name) 
 
 bool is_number(std::string_view text) { return text.size() <= 10 && parse_u64(text).has_value(); }
 
+// proc/self/sched-on-cpu17 (lib/procfs/thread_ages.h)
+bool is_clock(const Parts& parts) {
+  constexpr std::string_view kPrefix = "sched-on-cpu";
+  return parts.size() == 3 && parts[1] == "self" && parts[2].substr(0, kPrefix.size()) == kPrefix &&
+         is_number(parts[2].substr(kPrefix.size()));
+}
+
 // Below proc/PID and proc/PID/task/TID.
 Content content_of_task(const Parts& parts, std::size_t at) {
   static constexpr auto kFiles = std::to_array<Named>({
@@ -90,7 +97,7 @@ Content content_of_task(const Parts& parts, std::size_t at) {
   });
   const std::size_t left = parts.size() - at;
   if (left == 0) return Content::directory;
-  if (left == 1) return find_named(kFiles, parts[at]);
+  if (left == 1) return is_clock(parts) ? Content::sched : find_named(kFiles, parts[at]);
   if (parts[at] == "ns" && left == 2) return find_named(kNamespaces, parts[at + 1]);
   if (!is_number(parts[at + 1])) return Content::unknown;
   if (parts[at] == "fd" && left == 2) return Content::descriptor_link;

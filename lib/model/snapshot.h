@@ -133,9 +133,12 @@ struct ThreadSample {
   /// Threads of one process in one mount namespace share it. Null: EINVAL (its namespaces are gone) or unreadable.
   std::shared_ptr<const MountTable> mounts;
   std::optional<NamespaceId> mount_namespace;
-  std::vector<int> open_mount_ids;   ///< mnt_id of its open files (exit_mm and killed threads still have them)
-  std::optional<Nanoseconds> slept;  ///< since it last ran, from se.exec_start of `sched`; nothing where absent
-  pid_t tracer = 0;                  ///< TracerPid; 0: none, or none any more
+  std::vector<int> open_mount_ids;  ///< mnt_id of its open files (exit_mm and killed threads still have them)
+  /// When it last ran, se.exec_start of `sched`: on the clock of the CPU that it ran on, which is no other one's.
+  std::optional<Nanoseconds> last_ran;
+  std::optional<std::uint32_t> last_cpu;  ///< field 39 of stat
+  std::optional<Nanoseconds> slept;       ///< since it last ran, from the two; nothing where nobody can say
+  pid_t tracer = 0;                       ///< TracerPid; 0: none, or none any more
   /// The connection in whose queue it stands at this moment, where the kernel itself was asked (lib/bpf).
   std::optional<ConnectionId> queued;
   /// All connections that its kernel stack leads to, what is long over included (lib/bpf); nothing: not known, or many.

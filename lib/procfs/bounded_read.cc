@@ -17,6 +17,8 @@
 #include <set>
 #include <string_view>
 
+#include "procfs/cpu_clock.h"
+
 namespace defused {
 
 namespace {
@@ -45,6 +47,7 @@ bool write_all(int fd, const void* data, std::size_t size) {
 }
 
 Result<std::string> read_request(const Beneath& root, const BoundedRequest& request) {
+  if (request.on_cpu) return read_own_sched(root, *request.on_cpu);
   if (request.link) return root.read_link(request.path);
   auto file = root.read_unrecorded(request.path, kMaxBytes);
   if (!file) return Failure(file.error());
@@ -118,7 +121,9 @@ bool end_child(pid_t child) {
 // process, and the first one has the rest of its time to itself.
 constexpr Nanoseconds kPatience = std::chrono::milliseconds(20);
 
+// What one CPU does not answer the next one may.
 std::string_view process_of(const BoundedRequest& request) {
+  if (request.on_cpu) return request.path;
   return std::string_view(request.path).substr(0, request.path.find('/'));
 }
 
@@ -249,6 +254,7 @@ class Reading {
   }
 
   void end(Reader& reader) {
+    if (requests_[std::min(reader.at, requests_.size() - 1)].on_cpu) move_to_this_cpu(reader.child);
     if (!end_child(reader.child)) left_behind_.push_back(reader.child);
     reader.child = 0;
     reader.in.reset();
@@ -294,8 +300,11 @@ BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>
   return Reading(root, requests, each, total, at_once).run();
 }
 
-std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
-                                                const std::vector<BoundedRequest>& requests) {
+namespace {
+
+std::vector<Result<std::string>> read_within(const ProcRoot& proc, const ReadLimits& limits,
+                                             const std::vector<BoundedRequest>& requests, Nanoseconds each,
+                                             Nanoseconds total) {
   if (requests.empty()) return {};
   if (limits.readers == 0) {
     const Failure not_asked(Error{ErrorKind::timeout, "too many readers are stuck", kNotAsked});
@@ -303,12 +312,23 @@ std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const Read
     std::vector<Result<std::string>> none(requests.size(), not_asked);
     return none;
   }
-  BoundedReads reads =
-      read_bounded(proc.files(), requests, limits.hazard_timeout, limits.hazard_budget, limits.readers);
+  BoundedReads reads = read_bounded(proc.files(), requests, each, total, limits.readers);
   for (const pid_t reader : reads.left_behind) {
     if (limits.left_behind) limits.left_behind(reader);
   }
   return std::move(reads.results);
+}
+
+}  // namespace
+
+std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
+                                                const std::vector<BoundedRequest>& requests) {
+  return read_within(proc, limits, requests, limits.hazard_timeout, limits.hazard_budget);
+}
+
+std::vector<Result<std::string>> read_clocks(const ProcRoot& proc, const ReadLimits& limits,
+                                             const std::vector<BoundedRequest>& requests) {
+  return read_within(proc, limits, requests, limits.clock_timeout, limits.clock_budget);
 }
 
 }  // namespace defused

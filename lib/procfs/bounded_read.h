@@ -9,6 +9,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,8 @@ namespace defused {
 struct BoundedRequest {
   std::string path;
   bool link = false;  ///< read_link instead of read_file
+  /// Instead of `path` the child reads its own `sched`, on this CPU (read_own_sched); by `path` that is recorded.
+  std::optional<std::uint32_t> on_cpu = {};
 };
 
 struct BoundedReads {
@@ -39,5 +43,8 @@ BoundedReads read_bounded(const Beneath& root, const std::vector<BoundedRequest>
 /// that could not be ended is told.
 std::vector<Result<std::string>> read_hazardous(const ProcRoot& proc, const ReadLimits& limits,
                                                 const std::vector<BoundedRequest>& requests);
+/// The same for requests with `on_cpu`, with the time that `limits` have for those.
+std::vector<Result<std::string>> read_clocks(const ProcRoot& proc, const ReadLimits& limits,
+                                             const std::vector<BoundedRequest>& requests);
 
 }  // namespace defused

@@ -55,6 +55,8 @@ struct StatFields {
   pid_t ppid = 0;
   std::uint64_t flags = 0;        ///< field 9, PF_*
   std::uint64_t start_ticks = 0;  ///< field 22
+  std::optional<std::uint32_t>
+      processor;  ///< field 39, the CPU that it ran on last; nothing where the text ends before
 };
 inline constexpr std::uint64_t kPfExiting = 0x4;  // include/linux/sched.h
 

@@ -176,6 +176,7 @@ Result<StatFields> parse_stat(std::string_view text) {
   const auto fields = split_fields(trim(text.substr(close + 1)), ' ');
   constexpr std::size_t kFirst = 3;  // the field behind the name is number 3
   constexpr std::size_t kStartTime = 22;
+  constexpr std::size_t kProcessor = 39;
   // One more than is kept: the last field of a text that was cut short may be half a number.
   if (fields.size() <= kStartTime + 1 - kFirst) return malformed("stat: fewer than 23 fields", text);
   const auto ppid = parse_pid(fields[4 - kFirst]);
@@ -189,6 +190,13 @@ Result<StatFields> parse_stat(std::string_view text) {
   out.ppid = *ppid;
   out.flags = *flags;
   out.start_ticks = *start;
+  if (fields.size() > kProcessor + 1 - kFirst) {
+    const auto processor = parse_u64(fields[kProcessor - kFirst]);
+    if (!processor || *processor > UINT32_MAX) {
+      return malformed("stat: field 39: not a number", fields[kProcessor - kFirst]);
+    }
+    out.processor = static_cast<std::uint32_t>(*processor);
+  }
   return out;
 }
 

@@ -33,6 +33,8 @@ struct ReadLimits {
   Nanoseconds surroundings_budget = std::chrono::milliseconds(2500);
   Nanoseconds hazard_timeout = std::chrono::milliseconds(250);  // one file of a process that still has memory
   Nanoseconds hazard_budget = std::chrono::milliseconds(1000);  // all of them in one pass
+  Nanoseconds clock_timeout = std::chrono::milliseconds(250);   // the clock of one CPU, for the ages of threads
+  Nanoseconds clock_budget = std::chrono::milliseconds(500);    // those that are asked at once, twice in a pass
   std::size_t readers = 8;  // children at once that may be lost by it; 0: none is read, each file is a gap (timeout)
   std::function<void(pid_t reader)> left_behind = {};  // told of each reader that cannot be ended; may be empty
 };
@@ -50,6 +52,8 @@ class ProcRoot {
   static Result<ProcRoot> open(const std::string& path = "/proc", ReadHook hook = {});
 
   [[nodiscard]] const Beneath& files() const { return root_; }
+  /// Whether it is a procfs, so that of this kernel; else a copy of another moment, in which this host has no say.
+  [[nodiscard]] bool is_live() const { return live_; }
   /// /proc/sys/fs/fuse, a root of its own: containers bind /proc/sys read-only, which is another mount. May be invalid.
   [[nodiscard]] const Beneath& fuse_knobs() const { return fuse_knobs_; }
 
@@ -64,9 +68,11 @@ class ProcRoot {
   [[nodiscard]] Result<std::vector<NumberedEntry>> list_processes(std::size_t max) const;
 
  private:
-  ProcRoot(Beneath root, Beneath fuse_knobs) : root_(std::move(root)), fuse_knobs_(std::move(fuse_knobs)) {}
+  ProcRoot(Beneath root, Beneath fuse_knobs, bool live)
+      : root_(std::move(root)), fuse_knobs_(std::move(fuse_knobs)), live_(live) {}
   Beneath root_;
   Beneath fuse_knobs_;
+  bool live_ = false;
 };
 
 /// Release, fs.fuse knobs and, from kallsyms (50 ms of reading, so once at start), how fuse_flush and fdinfo behave.
@@ -111,8 +117,8 @@ void read_init_namespaces(const ProcRoot& proc, const ReadLimits& limits, Snapsh
 /// and an index that rests on how many threads each has must not rest on those.
 void refresh_processes(const ProcRoot& proc, Snapshot& snapshot);
 
-/// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Sums up the gaps
-/// of all suspects, and remembers them.
+/// Reads what is missing of suspects that still have memory: files that may block, last, each bounded. Then it is known
+/// since when threads sleep (thread_ages.h). Sums up the gaps of all suspects, and remembers them.
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& memory, Snapshot& snapshot);
 void read_hazards(const ProcRoot& proc, const ReadLimits& limits, Snapshot& snapshot);
 

@@ -22,6 +22,7 @@ void take_stat(const Result<std::string>& text, ThreadSample& thread) {
   if (!stat) return note(thread.gaps, "stat", stat.error());
   thread.exiting = (stat->flags & kPfExiting) != 0;
   thread.id.start_ticks = stat->start_ticks;
+  thread.last_cpu = stat->processor;
 }
 
 void take_stack(const Result<std::string>& text, ThreadSample& thread) {
@@ -52,6 +53,12 @@ void read_belonging(const Beneath& directory, ProcessSample& sample) {
   if (file) sample.cgroup_paths = parse_cgroup(file->text);
 }
 
+// Many kernels have no such file: no gap.
+void take_sched(const Result<std::string>& text, ThreadSample& thread) {
+  const auto last_ran = text ? parse_exec_start(*text) : Result<Nanoseconds>(Failure(text.error()));
+  if (last_ran) thread.last_ran = *last_ran;
+}
+
 void take_mount_namespace(const Result<std::string>& text, ThreadSample& thread) {
   if (!text) return;  // ENOENT once its namespaces are gone
   if (const auto id = parse_namespace_link(*text, "mnt")) thread.mount_namespace = *id;
@@ -73,17 +80,6 @@ bool is_worth_a_look(const ThreadSample& thread, const ProcessSample& process) {
 // Stopped for a tracer, and no more: what its stack tells is enough, and a debugger may hold thousands of threads so.
 bool is_only_traced(const ThreadSample& thread, const ProcessSample& process) {
   return thread.state == 't' && !process.is_told_to_die(thread);
-}
-
-SchedNow read_sched_now(const ProcRoot& proc) {
-  SchedNow now;
-  if (const auto text = read_text(proc.files(), "self/sched")) {
-    if (const auto own = parse_exec_start(*text)) now.own_exec_start = *own;
-  }
-  if (const auto text = read_text(proc.files(), "uptime")) {
-    if (const auto uptime = parse_uptime(*text)) now.uptime = *uptime;
-  }
-  return now;
 }
 
 // What `status` says, of a thread as of a process.
@@ -186,21 +182,6 @@ void SuspectReader::read_open_mounts(const Beneath& directory, const std::string
   if (thread.gaps.count({"fdinfo", ErrorKind::timeout}) == 0) shared.open_mounts[table_size] = ids;
 }
 
-// Since when it has not run. Both clocks have their error (steal time, suspend), so the shorter time counts.
-void SuspectReader::read_slept(const Beneath& directory, const std::string& task, ThreadSample& thread) {
-  const auto text = read_text(directory, task + "sched");
-  const auto exec_start = text ? parse_exec_start(*text) : Result<Nanoseconds>(Failure(text.error()));
-  if (!exec_start) return;
-  if (!now_) now_ = read_sched_now(proc_);
-  std::optional<Nanoseconds> slept;
-  for (const auto& reference : {now_->own_exec_start, now_->uptime}) {
-    if (!reference) continue;
-    const Nanoseconds age = std::max(*reference - *exec_start, Nanoseconds(0));
-    slept = slept ? std::min(*slept, age) : age;
-  }
-  thread.slept = slept;
-}
-
 void SuspectReader::read_closely(const Beneath& directory, const std::string& task, std::uint32_t table_size,
                                  Shared& shared, const ProcessSample& process, ThreadSample& thread) {
   if (!thread.has_memory) {
@@ -212,7 +193,7 @@ void SuspectReader::read_closely(const Beneath& directory, const std::string& ta
     read_mounts(directory, task, shared, thread);
     read_open_mounts(directory, task, table_size, shared, thread);
   }
-  read_slept(directory, task, thread);
+  take_sched(read_text(directory, task + "sched"), thread);
 }
 
 bool SuspectReader::is_unchanged(const ProcessBrief& brief, const KeptSuspect& kept) const {

@@ -15,12 +15,6 @@
 
 namespace defused {
 
-/// "Now" on the two clocks that `sched` may be measured against.
-struct SchedNow {
-  std::optional<Nanoseconds> own_exec_start;  ///< se.exec_start of this process
-  std::optional<Nanoseconds> uptime;
-};
-
 /// Why a process is looked at.
 enum class SuspectKind { told_to_die, below_dying, asked };
 
@@ -51,13 +45,11 @@ class SuspectReader {
   void read_mounts(const Beneath& directory, const std::string& task, Shared& shared, ThreadSample& thread) const;
   void read_open_mounts(const Beneath& directory, const std::string& task, std::uint32_t table_size, Shared& shared,
                         ThreadSample& thread) const;
-  void read_slept(const Beneath& directory, const std::string& task, ThreadSample& thread);
   [[nodiscard]] bool out_of_time() const { return watch_.elapsed() > limits_.suspects_budget; }
 
   const ProcRoot& proc_;
   const ReadLimits& limits_;
   Stopwatch watch_;
-  std::optional<SchedNow> now_;
 };
 
 /// The suspect `kept` again, none of whose threads has run since.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk over all processes, and the suspects among them.
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -8,6 +11,7 @@
 #include "procfs/read_parsed.h"
 #include "procfs/suspects.h"
 #include "procfs/task_reader.h"
+#include "procfs/thread_ages.h"
 
 namespace defused {
 
@@ -283,7 +287,9 @@ Result<ProcRoot> ProcRoot::open(const std::string& path, ReadHook hook) {
   auto root = Beneath::open_root(path, hook);
   if (!root) return Failure(root.error());
   auto knobs = Beneath::open_root(path + "/sys/fs/fuse", std::move(hook), "sys/fs/fuse/");
-  return ProcRoot(*std::move(root), knobs ? *std::move(knobs) : Beneath());
+  struct statfs found {};
+  const bool live = fstatfs(root->fd(), &found) == 0 && found.f_type == PROC_SUPER_MAGIC;
+  return ProcRoot(*std::move(root), knobs ? *std::move(knobs) : Beneath(), live);
 }
 
 Result<std::vector<NumberedEntry>> ProcRoot::list_processes(std::size_t max) const {
@@ -313,10 +319,14 @@ void read_hazards(const ProcRoot& proc, const ReadLimits& limits, WalkMemory& me
       }
     }
   }
+  ThreadAges ages(proc, limits);
+  ages.read_clocks(snapshot);  // before what may take its time: an age is of the moment in which `sched` was read
   const auto results = read_hazardous(proc, limits, requests);
   for (std::size_t i = 0; i < hazards.size(); ++i) {
     take_hazard(hazards[i].second, results[i], snapshot.suspects[hazards[i].first]);
   }
+  ages.read_clocks(snapshot);  // of the CPUs that only a `stat` told which may block
+  ages.tell(snapshot);
   for (const ProcessSample& sample : snapshot.suspects) {
     const auto sum_up = [&](const Gaps& gaps) {
       add_gaps(snapshot.gaps, gaps);

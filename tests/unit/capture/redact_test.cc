@@ -53,7 +53,13 @@ TEST_CASE("a thread is called the same in all of its files") {
   look.add_file("proc/7/task/8/comm", name + "\n");
   look.add_file("proc/7/sched", name + " (7, #threads: 2)\n" + std::string(67, '-') +
                                     "\nse.exec_start   :   33.5\nse.secret : 5\nevil : 7\nnr_switches : 35\n");
+  look.add_file("proc/self/sched-on-cpu12",
+                name + " (9, #threads: 1)\n" + std::string(67, '-') + "\nse.exec_start   :   44.5\nse.secret : 5\n");
+  look.add_file("errors", "unsupported 22 proc/self/sched-on-cpu3\nunsupported 22 proc/self/sched-on-secret\n");
   const FileTree tree = redactor.redact(look);
+  CHECK(tree.find("proc/self/sched-on-cpu12")->text ==
+        "name-1 (9, #threads: 1)\n" + std::string(67, '-') + "\nse.exec_start   :   44.5\n");
+  CHECK(tree.find("errors")->text == "unsupported 22 proc/self/sched-on-cpu3\n");
   CHECK(tree.find("proc/7/comm")->text == "name-1\n");
   CHECK(tree.find("proc/7/task/8/comm")->text == "name-1\n");
   CHECK(tree.find("proc/7/stat")->text == "7 (name-1) S 1 7 7 0 -1 4194560 1 2\n");

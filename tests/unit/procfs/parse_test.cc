@@ -81,6 +81,21 @@ TEST_CASE("stat with a name that holds spaces, parentheses and newlines") {
   CHECK(stat->start_ticks == 328974);
 }
 
+TEST_CASE("the CPU that a thread ran on last is field 39 of stat, where that is whole") {
+  const std::string start = "5 (x 1) S 1 5 5 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0 0 0 0 0 0 0 0 0 0 0 1 0 0 17";
+  CHECK(parse_stat(start + " 63 0 0 0\n")->processor == 63U);
+  CHECK(parse_stat(start + " 63 0")->processor == 63U);
+  CHECK_FALSE(parse_stat(start + " 63")->processor);  // it may be the beginning of 630
+  CHECK_FALSE(parse_stat(start)->processor);
+  for (const char* bad : {" -1 0", " x 0", " 4294967296 0", " 1.5 0"}) {
+    CAPTURE(bad);
+    CHECK(parse_stat(start + bad).error().kind == ErrorKind::malformed);
+  }
+  const auto real = parse_stat(capture("linux-6.18.44-flush/proc/3899/task/3901/stat"));
+  REQUIRE(real);
+  CHECK(real->processor.has_value());
+}
+
 TEST_CASE("stacks of three kernels") {
   const auto flush = parse_stack(capture("linux-6.1.192-flush/proc/94/task/94/stack"));
   REQUIRE(flush.size() == 13);
