@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <utility>
@@ -21,7 +22,11 @@ namespace defused {
 
 namespace {
 
-constexpr const char* kPlace = "/tmp";
+// Where the directory is made: /tmp is of memory on many a host, and small.
+std::string place_of_replay() {
+  const char* wanted = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): one thread
+  return wanted == nullptr || *wanted == '\0' ? "/tmp" : wanted;
+}
 
 // Of a tree of one moment: it does not move, so looking again shows that nothing does.
 constexpr int kLooksAtOne = 3;
@@ -229,7 +234,7 @@ Result<PassResult> replay_captured(Captured& captured, const ReplayWish& wish) {
   auto looks = LookReader::open(std::move(captured.loaded.tree));
   captured.loaded.tree = FileTree();
   if (!looks) return Failure(looks.error());
-  const auto directory = TreeDirectory::create(kPlace);
+  const auto directory = TreeDirectory::create(place_of_replay());
   if (!directory) return Failure(directory.error());
   Replay replay(std::move(given), wish, *std::move(looks), **directory);
   auto pass = replay.run();
