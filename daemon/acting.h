@@ -77,7 +77,7 @@ class Actor {
     std::function<std::string()> report;              ///< the pass as JSON, for the bundle
     std::function<void(const OutcomeRecord&)> ended;  ///< told as soon as the outcome is on disk
     std::string host;
-    const Readings* readings = nullptr;  ///< what the decision was made from; null: none were recorded
+    std::unique_ptr<Readings>& readings;  ///< what the decision was made from, to be taken; null: none were recorded
   };
   /// Carries out the decision. False: it is held by record_unwritable after all, and describe() says why.
   bool act(RemedyOrder order, const Surroundings& around, Counters& counters);

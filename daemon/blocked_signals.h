@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals that end a command wait while this lives, so that what it made is removed first. They come when it goes.
+// Signals that end a command wait while this lives, so that what it made is removed first. They come when it goes. Once
+// one was seen to wait, another one ends the program at once: a person who asks twice means it.
 #pragma once
 
 #include <csignal>
+#include <ctime>
 #include <initializer_list>
 
 namespace defused {
@@ -16,21 +18,26 @@ class BlockedSignals {
   }
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;
-  ~BlockedSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  ~BlockedSignals() {
+    sigprocmask(SIG_SETMASK, &before_, nullptr);
+    if (came_ != 0) raise(came_);
+  }
 
-  /// Whether one of them waits.
-  [[nodiscard]] bool pending() const {
-    sigset_t waiting;
-    if (sigpending(&waiting) != 0) return false;
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-      if (sigismember(&blocked_, number) == 1 && sigismember(&waiting, number) == 1) return true;
-    }
-    return false;
+  /// Whether one of them came. All that wait are one to us: a terminal that goes may send two.
+  bool came() {
+    if (came_ != 0) return true;
+    const timespec at_once{};
+    for (int number = take(at_once); number > 0; number = take(at_once)) came_ = number;
+    if (came_ != 0) sigprocmask(SIG_SETMASK, &before_, nullptr);
+    return came_ != 0;
   }
 
  private:
+  [[nodiscard]] int take(const timespec& time) const { return sigtimedwait(&blocked_, nullptr, &time); }
+
   sigset_t blocked_{};
   sigset_t before_{};
+  int came_ = 0;  // its number
 };
 
 }  // namespace defused

@@ -98,7 +98,8 @@ Result<void> check_capture_path(const std::string& path, bool force) {
   return {};
 }
 
-Result<std::uint64_t> write_capture_file(const FileTree& tree, Nanoseconds time, const std::string& path, bool force) {
+Result<std::uint64_t> write_capture_file(const FileTree& tree, Nanoseconds time, const std::string& path, bool force,
+                                         const std::function<bool()>& stop) {
   if (auto checked = check_capture_path(path, force); !checked) return Failure(checked.error());
   const Place place = split(path);
   const UniqueFd directory(open(place.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -114,6 +115,7 @@ Result<std::uint64_t> write_capture_file(const FileTree& tree, Nanoseconds time,
   if (fsync(file->get()) != 0) return fail_errno(errno, path);
   struct stat made {};
   if (fstat(file->get(), &made) != 0) return fail_errno(errno, path);
+  if (stop && stop()) return fail(ErrorKind::io, path + ": interrupted");
   if (const int code = unfinished.put_in_place(place.name, force); code != 0) {
     if (code == EEXIST) return is_there(path);
     return fail_errno(code, path);

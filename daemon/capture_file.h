@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/clock.h"
@@ -17,7 +18,9 @@ namespace defused {
 Result<void> check_capture_path(const std::string& path, bool force);
 
 /// Writes `tree` to `path`, through gzip where that ends in .gz or .tgz. Returns its size in bytes. The errors of
-/// check_capture_path - also where somebody made it meanwhile - and io.
-Result<std::uint64_t> write_capture_file(const FileTree& tree, Nanoseconds time, const std::string& path, bool force);
+/// check_capture_path - also where somebody made it meanwhile - and io. `stop` is asked before it is put in its place:
+/// true, and nothing is there (io).
+Result<std::uint64_t> write_capture_file(const FileTree& tree, Nanoseconds time, const std::string& path, bool force,
+                                         const std::function<bool()>& stop = {});
 
 }  // namespace defused

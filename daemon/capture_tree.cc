@@ -101,15 +101,21 @@ Result<CaptureSize> measure(const std::vector<FileTree>& looks) {
   size.looks = looks.size();
   size.processes = count_numbers(looks.front(), "proc");
   size.connections = count_numbers(looks.front(), "sys/fs/fuse/connections");
-  const FileTree::Node* errors = looks.back().find("errors");
-  if (errors != nullptr) {
-    size.unreadable = static_cast<std::size_t>(std::count(errors->text.begin(), errors->text.end(), '\n'));
-  }
+  std::set<std::string_view> unreadable;
   for (const FileTree& look : looks) {
+    const FileTree::Node* errors = look.find("errors");
+    std::string_view lines = errors == nullptr ? std::string_view() : std::string_view(errors->text);
+    while (!lines.empty()) {
+      std::string_view path = take_field(lines, '\n');
+      take_field(path, ' ');  // of what kind, and errno
+      take_field(path, ' ');
+      unreadable.insert(path);
+    }
     const auto about = about_look(look);
     if (!about) return Failure(about.error());
     size.left_out += about->left_out;
   }
+  size.unreadable = unreadable.size();
   return size;
 }
 
@@ -140,11 +146,14 @@ Result<CaptureTree> make_capture(CaptureInput input) {
   return out;
 }
 
-Result<CaptureTree> make_redacted_capture(CaptureInput input) {
+Result<CaptureTree> make_redacted_capture(CaptureInput input, const std::function<bool()>& stop) {
   const auto first = about_look(input.looks.front());
   if (!first) return Failure(first.error());
   Redactor redactor;
-  for (FileTree& look : input.looks) look = redactor.redact(look);
+  for (FileTree& look : input.looks) {
+    if (stop && stop()) return fail(ErrorKind::io, "interrupted");
+    look = redactor.redact(look);
+  }
   auto size = measure(input.looks);
   if (!size) return Failure(size.error());
   size->dropped = redactor.dropped();
@@ -165,6 +174,7 @@ Result<CaptureTree> make_redacted_capture(CaptureInput input) {
   wish.settings = input.settings;
   wish.settings.policy.mode = Mode::observe;
   wish.settings.detect.include_young = true;
+  wish.stop = stop;
   const auto pass = replay_captured(*captured, wish);
   if (!pass) return prepend("diagnosing what was redacted", pass.error());
   out.tree.add_file("report.json",

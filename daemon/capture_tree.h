@@ -2,6 +2,7 @@
 // What a capture holds, as a tree (docs/decisions/0008, docs/CAPTURE.md).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ struct CaptureSize {
   std::size_t looks = 0;
   std::size_t processes = 0;  ///< in the first look
   std::size_t connections = 0;
-  std::size_t unreadable = 0;  ///< in the last look
+  std::size_t unreadable = 0;  ///< files that could not be read in one look or more
   std::uint64_t left_out = 0;  ///< readings that did not fit, of all looks
   std::uint64_t dropped = 0;   ///< files that redaction does not know
 };
@@ -39,8 +40,9 @@ struct CaptureTree {
 /// malformed: a look without a look.json that can be read.
 Result<CaptureTree> make_capture(CaptureInput input);
 
-/// The same without names and paths, and with the report that a replay of it gives. Errors: those of the replay too.
-Result<CaptureTree> make_redacted_capture(CaptureInput input);
+/// The same without names and paths, and with the report that a replay of it gives. `stop` is asked often: true ends it
+/// (io). Errors: those of the replay too.
+Result<CaptureTree> make_redacted_capture(CaptureInput input, const std::function<bool()>& stop = {});
 
 /// "./defused-node-7-20261124T121500.000Z.tar".
 std::string default_capture_path(const std::string& host, Nanoseconds time);

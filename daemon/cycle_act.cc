@@ -57,7 +57,7 @@ void Cycle::act(PassResult& pass) {
         publish_again(pass);
       },
       host_,
-      readings_.get()};
+      readings_};
   if (!actor_.act(*std::move(order), around, memory_.counters)) {
     chosen->action = Action::hold;
     chosen->reasons = {Gate::record_unwritable};

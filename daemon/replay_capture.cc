@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <utility>
@@ -21,7 +22,11 @@ namespace defused {
 
 namespace {
 
-constexpr const char* kPlace = "/tmp";
+// Where the directory is made: /tmp is of memory on many a host, and small.
+std::string place_of_replay() {
+  const char* wanted = std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): one thread
+  return wanted == nullptr || *wanted == '\0' ? "/tmp" : wanted;
+}
 
 // Of a tree of one moment: it does not move, so looking again shows that nothing does.
 constexpr int kLooksAtOne = 3;
@@ -76,13 +81,16 @@ class Replay {
       : given_(std::move(given)), wish_(wish), looks_(std::move(looks)), directory_(directory) {}
 
   Result<PassResult> run() {
-    const bool whole = given_.about && !given_.about->evidence;
+    if (is_whole() && given_.about->looks != looks_.count()) {
+      return fail(ErrorKind::malformed, "about.json: looks: expected " + std::to_string(looks_.count()) +
+                                            ", as there are in it, got " + std::to_string(given_.about->looks));
+    }
     Result<PassResult> last = fail(ErrorKind::malformed, "there is no look in it");
     for (std::size_t number = 1; const FileTree* look = looks_.next(); ++number) {
       const std::string where = looks_.count() == 1 ? std::string() : "look " + std::to_string(number) + ": ";
       const auto taken = take(*look);
       if (!taken) return Failure(Error{taken.error().kind, where + taken.error().message, taken.error().code});
-      const int times = whole || looks_.count() > 1 ? 1 : kLooksAtOne;
+      const int times = is_whole() || looks_.count() > 1 ? 1 : kLooksAtOne;
       for (int i = 0; i < times; ++i) {
         if (wish_.stop && wish_.stop()) return fail(ErrorKind::io, "interrupted");
         clock_.set({taken->boottime + i * kBetween, taken->wall + i * kBetween});
@@ -96,8 +104,13 @@ class Replay {
     }
     return last;
   }
+  /// Readings that did not fit, of all looks.
+  [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
 
  private:
+  // A capture says all of itself; evidence and other trees do not.
+  [[nodiscard]] bool is_whole() const { return given_.about && !given_.about->evidence; }
+
   // Makes the directory what the look says. Returns its time.
   Result<Instant> take(const FileTree& look) {
     if (auto checked = check_roots(look); !checked) return Failure(checked.error());
@@ -118,6 +131,9 @@ class Replay {
 
   Result<Instant> read_about(const FileTree& look) {
     const std::string* text = text_of(look, "look.json");
+    if (text == nullptr && is_whole()) {
+      return fail(ErrorKind::malformed, "look.json: expected one in each look of a capture");
+    }
     if (text == nullptr) return given_.moment;
     auto parsed = parse_look(*text);
     if (!parsed) return Failure(parsed.error());
@@ -133,6 +149,7 @@ class Replay {
     }
     about_ = *std::move(parsed);
     told_ = true;
+    left_out_ += about_.left_out;
     return about_.begin;
   }
 
@@ -144,7 +161,7 @@ class Replay {
     sources.capture = true;
     sources.subject = wish_.subject;
     // A capture has what its own look wanted; nothing more was read, and nothing less is shown.
-    sources.whole_index = given_.about && !given_.about->evidence;
+    sources.whole_index = is_whole();
     if (told_) sources.own = OwnProcesses{about_.own, about_.parent};
     sources.hook = make_recorded_hook(errors_, kRecordedProc);
     Replayed replayed;
@@ -169,6 +186,7 @@ class Replay {
   TreeDirectory& directory_;
   std::shared_ptr<Errors> errors_ = std::make_shared<Errors>();
   LookAbout about_;
+  std::uint64_t left_out_ = 0;
   bool told_ = false;  // a look.json said what is in about_
   ManualClock clock_{Instant{}};
   std::unique_ptr<Cycle> cycle_;
@@ -216,9 +234,12 @@ Result<PassResult> replay_captured(Captured& captured, const ReplayWish& wish) {
   auto looks = LookReader::open(std::move(captured.loaded.tree));
   captured.loaded.tree = FileTree();
   if (!looks) return Failure(looks.error());
-  const auto directory = TreeDirectory::create(kPlace);
+  const auto directory = TreeDirectory::create(place_of_replay());
   if (!directory) return Failure(directory.error());
-  return Replay(std::move(given), wish, *std::move(looks), **directory).run();
+  Replay replay(std::move(given), wish, *std::move(looks), **directory);
+  auto pass = replay.run();
+  captured.left_out = replay.left_out();
+  return pass;
 }
 
 }  // namespace defused

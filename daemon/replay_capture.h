@@ -21,6 +21,7 @@ struct Captured {
   LoadedTree loaded;                  ///< as it was read: looks joined, and what lies beside them
   std::optional<CaptureAbout> about;  ///< nothing: a tree that does not say what it is
   std::string report;                 ///< report.json; "": there is none
+  std::uint64_t left_out = 0;         ///< readings that did not fit into its looks; known once it was replayed
 };
 
 /// The archive or directory at `path`. Every error begins with the path. gone, denied, io; malformed: no capture;

@@ -2,8 +2,10 @@
 // `defused capture`: a look as `scan` takes it, with all that it was read from, as one archive.
 #include <unistd.h>
 
+#include <functional>
 #include <iostream>
 #include <limits>
+#include <optional>
 
 #include "base/text.h"
 #include "base/tree_archive.h"
@@ -85,26 +87,31 @@ std::string describe_replay(const std::string& path, const Screen& screen) {
   return before + (fits ? " " : "\n    ") + command + "\n";
 }
 
-Result<CaptureTree> make(Look look, const CaptureOptions& options) {
+using Stop = std::function<bool()>;
+
+Result<CaptureTree> make(Look look, const CaptureOptions& options, const Stop& stop) {
   CaptureInput input{std::move(look.looks), std::move(look.pass.report), std::move(look.settings), options.all};
-  return options.redact ? make_redacted_capture(std::move(input)) : make_capture(std::move(input));
+  return options.redact ? make_redacted_capture(std::move(input), stop) : make_capture(std::move(input));
 }
 
-int write(const CaptureTree& made, const CaptureOptions& options, const std::string& host) {
+int write_to_standard_output(const CaptureTree& made, const CaptureOptions& options) {
   const Screen errors = look_at_screen(STDERR_FILENO);
-  if (goes_to_standard_output(options)) {
-    constexpr auto kAny = std::numeric_limits<std::uint64_t>::max();
-    const auto written = write_tree_archive(made.tree, made.time, false, STDOUT_FILENO, kAny);
-    if (!written) return refuse(kExitFailure, "standard output: " + written.error().message);
-    std::cerr << describe_missing(made.size, options, errors)
-              << say("wrote to standard output: " + describe_size(made.size), errors);
-    return kExitOk;
-  }
+  constexpr auto kAny = std::numeric_limits<std::uint64_t>::max();
+  const auto written = write_tree_archive(made.tree, made.time, false, STDOUT_FILENO, kAny);
+  if (!written) return refuse(kExitFailure, "standard output: " + written.error().message);
+  std::cerr << describe_missing(made.size, options, errors)
+            << say("wrote to standard output: " + describe_size(made.size), errors);
+  return kExitOk;
+}
+
+// Where `stop` says so nothing is there and nothing is said: the signal ends us.
+int write(const CaptureTree& made, const CaptureOptions& options, const std::string& host, const Stop& stop) {
   const std::string path =
       options.output ? *options.output : default_capture_path(options.redact ? "redacted" : host, made.time);
-  const auto size = write_capture_file(made.tree, made.time, path, options.force);
+  const auto size = write_capture_file(made.tree, made.time, path, options.force, stop);
+  if (!size && stop()) return kExitFailure;
   if (!size) return refuse(exit_code(size.error()), size.error().message);
-  std::cerr << describe_missing(made.size, options, errors);
+  std::cerr << describe_missing(made.size, options, look_at_screen(STDERR_FILENO));
   const Screen screen = look_at_screen(STDOUT_FILENO);
   const std::string shown = sanitize(path, kMaxShown);
   return print(say("wrote " + shown + ": " + describe_size(made.size) + ", " + describe_bytes(*size), screen) +
@@ -128,10 +135,14 @@ int capture_command(const CaptureOptions& options) {
   if (look.looks.empty()) return refuse(kExitFailure, "no look at this host was finished, so there is nothing to keep");
   const std::string host = look.pass.report.host;
   std::cerr << render_blindness(look.pass.report, look_at_screen(STDERR_FILENO));
-  const BlockedSignals held;
-  const auto made = make(std::move(look), options);
+  std::optional<BlockedSignals> held(std::in_place);
+  const Stop stop = [&held] { return held->came(); };
+  const auto made = make(std::move(look), options, stop);
+  if (stop()) return kExitFailure;  // the signal ends us as `held` goes
   if (!made) return refuse(kExitFailure, made.error().message);
-  return write(*made, options, host);
+  if (!goes_to_standard_output(options)) return write(*made, options, host, stop);
+  held.reset();  // nothing is left behind, and a pipe may be full for ever
+  return write_to_standard_output(*made, options);
 }
 
 }  // namespace defused

@@ -13,6 +13,7 @@
 #include "daemon/terminal.h"
 #include "daemon/text_page.h"
 #include "model/codec.h"
+#include "model/sentences.h"
 
 namespace defused {
 
@@ -51,6 +52,12 @@ void tell_difference(const ReplayOptions& options, const Captured& captured, con
   if (!difference.empty()) {
     complain("the report in it said something else than this version does: " + difference, "replay");
   }
+}
+
+// What a report rests on may be among it.
+void tell_left_out(const Captured& captured) {
+  if (captured.left_out == 0) return;
+  complain(count_of(captured.left_out, "reading", "readings") + " did not fit into it when it was made", "replay");
 }
 
 struct Shown {
@@ -93,11 +100,12 @@ int replay_command(const ReplayOptions& options) {
   wish.settings.detect.include_young = true;
   Result<PassResult> pass = fail(ErrorKind::io, "");
   {
-    const BlockedSignals held;
-    wish.stop = [&held] { return held.pending(); };
+    BlockedSignals held;
+    wish.stop = [&held] { return held.came(); };
     pass = replay_captured(*captured, wish);
   }
   if (!pass) return refuse(exit_code(pass.error()), options.file + ": " + pass.error().message);
+  tell_left_out(*captured);
   tell_difference(options, *captured, pass->report);
   return show(options, *captured, {*std::move(pass), settings->policy.mode, settings->expose_source});
 }

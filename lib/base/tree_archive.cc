@@ -151,6 +151,7 @@ class Unpacker {
     const auto type = archive_entry_filetype(entry);
     if (path.empty() && type == AE_IFDIR) return {};
     if (auto fits = check_tree_path(path); !fits) return prepend(name, fits.error());
+    if (auto counted = room_.take_parents(out_.tree, path); !counted) return counted;
     if (archive_entry_hardlink(entry) != nullptr || archive_entry_hardlink_utf8(entry) != nullptr) {
       return fail(ErrorKind::malformed, name + ": a hard link; " + std::string(kExpectedNodes));
     }

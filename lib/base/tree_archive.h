@@ -15,7 +15,7 @@ namespace defused {
 
 struct TreeLimits {
   std::uint64_t max_bytes = 1U << 30U;  ///< of paths and texts together
-  std::size_t max_nodes = 2'000'000;
+  std::size_t max_nodes = 500'000;      ///< files, links and directories, also those that a path only implies
 };
 
 /// What was read beside the tree itself.

@@ -35,6 +35,15 @@ Result<void> TreeRoom::take_node(std::string_view path) {
   return take_bytes(path.size());
 }
 
+Result<void> TreeRoom::take_parents(const FileTree& tree, std::string_view path) {
+  for (std::size_t end = path.rfind('/'); end != std::string_view::npos; end = path.rfind('/', end - 1)) {
+    const std::string_view above = path.substr(0, end);
+    if (tree.find(above) != nullptr) break;  // and all that is above it
+    if (auto counted = take_node(above); !counted) return counted;
+  }
+  return {};
+}
+
 Result<void> TreeRoom::take_bytes(std::uint64_t size) {
   if (size > limits_.max_bytes - bytes_) return Failure(too_many_bytes(limits_));
   bytes_ += size;

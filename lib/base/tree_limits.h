@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/file_tree.h"
 #include "base/result.h"
 #include "base/tree_archive.h"
 
@@ -29,6 +30,8 @@ class TreeRoom {
   explicit TreeRoom(const TreeLimits& limits) : limits_(limits) {}
   /// For another node at `path`. unsupported: there is none.
   Result<void> take_node(std::string_view path);
+  /// For the directories above `path`, which fits, that `tree` does not have: adding a node makes them.
+  Result<void> take_parents(const FileTree& tree, std::string_view path);
   Result<void> take_bytes(std::uint64_t size);
 
  private:

@@ -153,6 +153,9 @@ Result<LookAbout> parse_look(std::string_view text) {
   LookAbout look;
   look.begin.wall = members.time("wall_ns");
   look.begin.boottime = members.time("boottime_ns");
+  if (members.well() && look.begin.boottime <= Nanoseconds(0)) {
+    members.complain("boottime_ns: expected a time after the boot");
+  }
   look.file_reader = members.flag("file_reader");
   look.wait_reader = members.flag("wait_reader");
   look.place_reader = members.flag("place_reader");

@@ -52,6 +52,21 @@ bool is_of_look(std::string_view path) {
   return std::find(kParts.begin(), kParts.end(), first_part(path)) != kParts.end();
 }
 
+// Each line is a path of the look before. Any other one, above all an empty one, would take away what it does not say.
+Result<void> check_gone(const FileTree& later, std::size_t count) {
+  for (std::size_t i = 1; i <= count; ++i) {
+    const FileTree::Node* gone = later.find(std::to_string(i) + "/" + kGone);
+    if (gone == nullptr) continue;
+    std::string_view lines = gone->text;
+    for (std::size_t number = 1; !lines.empty(); ++number) {
+      if (FileTree::is_plain(take_field(lines, '\n'))) continue;
+      return fail(ErrorKind::malformed, place_of(i) + "/" + kGone + ": line " + std::to_string(number) +
+                                            ": expected a path such as \"proc/17\"");
+    }
+  }
+  return {};
+}
+
 // How many looks there are after the first.
 Result<std::size_t> count_later(const FileTree& later) {
   std::set<std::string_view> numbers;
@@ -97,6 +112,7 @@ Result<LookReader> LookReader::open(FileTree joined) {
   joined.remove(kLater);
   const auto count = count_later(later);
   if (!count) return Failure(count.error());
+  if (auto checked = check_gone(later, *count); !checked) return Failure(checked.error());
   return LookReader(std::move(joined), std::move(later), *count + 1);
 }
 

@@ -20,7 +20,7 @@ inline constexpr std::size_t kMaxLooks = 100;
 /// `looks` are not empty. What the tree of the first has in `later/` is lost.
 FileTree join_looks(const std::vector<FileTree>& looks);
 /// The looks of a joined tree, at least one; files beside them (about.json, report.json ..) stay with the first.
-/// malformed: `later/` has anything but the numbers from 1 on, at most kMaxLooks.
+/// malformed: `later/` has anything but the numbers from 1 on, at most kMaxLooks, or `gone` anything but paths.
 Result<std::vector<FileTree>> split_looks(const FileTree& joined);
 
 /// The same one by one: one look is held at a time, however many there are.

@@ -7,7 +7,9 @@
 // Kept, and nothing else:
 //  - numbers: PIDs, times, counters, states, user and group ids, signal masks, inodes, sizes, device numbers; addresses
 //    in memory become 0
-//  - names of kernel threads ("kworker/u8:3-flush-0:25"), and "iou-wrk-N", "iou-sqp-N", "vhost-N"
+//  - of kernel threads the names that every kernel has ("kthreadd", "kswapd0", "rcu_preempt", "migration/0"), and of
+//    "kworker/u8:3-flush-0:25" all, of "kworker/0:1-xfs-conv/dm-3" the beginning "kworker/0:1", of "jbd2/sda1-8"
+//    "jbd2"; others become names as those of processes. "iou-wrk-N", "iou-sqp-N", "vhost-N" of any process
 //  - symbols and modules of the kernel in stacks, wchan and kallsyms (of the last those of FUSE), but for BPF programs
 //  - the release of the kernel, its number of the build and the version of its package; not who built it, where and how
 //  - file-system types with their subtype ("fuse.s3fs"), as far as that is letters, digits, - and _ and at most 32

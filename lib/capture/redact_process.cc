@@ -86,8 +86,6 @@ constexpr auto kSchedKeys = std::to_array<std::string_view>({"se.exec_start", "s
                                                              "se.nr_migrations", "nr_switches", "nr_voluntary_switches",
                                                              "nr_involuntary_switches", "policy", "prio"});
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 bool consists_of(std::string_view text, std::string_view characters) {
   return text.find_first_not_of(characters) == kNone;
 }
@@ -152,14 +150,85 @@ std::string_view status_value(std::string_view line, std::string_view key) {
   return colon != kNone && line.substr(0, colon) == key ? trim(line.substr(colon + 1)) : std::string_view{};
 }
 
+bool is_digits(std::string_view text) { return !text.empty() && consists_of(text, "0123456789"); }
+
 // "iou-wrk-4711"
 bool is_worker_name(std::string_view comm) {
   for (const std::string_view prefix : {"iou-wrk-", "iou-sqp-", "vhost-"}) {
-    const std::string_view number =
-        comm.substr(0, prefix.size()) == prefix ? comm.substr(prefix.size()) : std::string_view{};
-    if (!number.empty() && std::all_of(number.begin(), number.end(), is_digit)) return true;
+    if (comm.substr(0, prefix.size()) == prefix && is_digits(comm.substr(prefix.size()))) return true;
   }
   return false;
+}
+
+// "u8:3", "0:1H".
+bool is_worker_place(std::string_view place) {
+  const std::size_t colon = place.find(':');
+  if (colon == kNone) return false;
+  std::string_view pool = place.substr(0, colon);
+  if (!pool.empty() && pool.front() == 'u') pool.remove_prefix(1);
+  std::string_view worker = place.substr(colon + 1);
+  if (!worker.empty() && (worker.back() == 'H' || worker.back() == 'L')) worker.remove_suffix(1);
+  return is_digits(pool) && is_digits(worker);
+}
+
+// "-flush-0:25" and the beginnings of it to which `comm` cuts it: which device is written back.
+bool is_flush(std::string_view suffix) {
+  constexpr std::string_view kFlush = "flush-";
+  if (suffix.size() <= kFlush.size()) return kFlush.substr(0, suffix.size()) == suffix;
+  return suffix.substr(0, kFlush.size()) == kFlush && consists_of(suffix.substr(kFlush.size()), "0123456789:");
+}
+
+// Of "kworker/u8:3-flush-0:25" all; what else stands after the worker is a work queue, which a driver may have named
+// after a file system or a host. "" where it is no such name.
+std::string keep_of_worker(std::string_view comm) {
+  constexpr std::string_view kPrefix = "kworker/";
+  if (comm.substr(0, kPrefix.size()) != kPrefix) return {};
+  if (comm.substr(kPrefix.size(), 2) == "R-") return "kworker/R";  // a rescuer; it has the name of its work queue
+  // "+": the work queue that it works for, "-": the last one.
+  const std::size_t end = std::min(comm.find_first_of("+-", kPrefix.size()), comm.size());
+  if (!is_worker_place(comm.substr(kPrefix.size(), end - kPrefix.size()))) return {};
+  const bool keep = end < comm.size() && is_flush(comm.substr(end + 1));
+  return std::string(comm.substr(0, keep ? comm.size() : end));
+}
+
+// What is kept of a kernel thread's name: forms that every kernel has. Others have the names of file systems, devices
+// and hosts in them. "": none of it.
+std::string keep_of_kernel_name(std::string_view comm) {
+  static constexpr auto kWhole = std::to_array<std::string_view>({"kthreadd",
+                                                                  "pool_workqueue_release",
+                                                                  "khungtaskd",
+                                                                  "oom_reaper",
+                                                                  "ksmd",
+                                                                  "khugepaged",
+                                                                  "kauditd",
+                                                                  "kdevtmpfs",
+                                                                  "rcu_gp",
+                                                                  "rcu_par_gp",
+                                                                  "rcu_preempt",
+                                                                  "rcu_sched",
+                                                                  "rcu_bh",
+                                                                  "rcu_tasks_kthread",
+                                                                  "rcu_tasks_rude_kthread",
+                                                                  "rcu_tasks_trace_kthread",
+                                                                  "rcu_exp_gp_kthread_worker",
+                                                                  "rcu_exp_par_gp_kthread_worker",
+                                                                  "kthrotld",
+                                                                  "watchdogd"});
+  // And a number after it.
+  static constexpr auto kNumbered =
+      std::to_array<std::string_view>({"kswapd", "kcompactd", "ksoftirqd/", "migration/", "watchdog/", "cpuhp/",
+                                       "idle_inject/", "rcuc/", "rcub/", "rcuog/", "rcuop/", "rcuos/", "scsi_eh_"});
+  // What comes after it is the name of a disk.
+  static constexpr auto kCut = std::to_array<std::string_view>({"jbd2/", "xfsaild/", "xfs-"});
+  if (std::find(kWhole.begin(), kWhole.end(), comm) != kWhole.end()) return std::string(comm);
+  for (const std::string_view prefix : kNumbered) {
+    if (comm.substr(0, prefix.size()) == prefix && is_digits(comm.substr(prefix.size()))) return std::string(comm);
+  }
+  for (const std::string_view prefix : kCut) {
+    if (comm.substr(0, prefix.size()) != prefix) continue;
+    return std::string(prefix.substr(0, prefix.find_last_not_of("/-") + 1));
+  }
+  return keep_of_worker(comm);
 }
 
 }  // namespace
@@ -183,10 +252,10 @@ bool is_status_of_kernel_thread(std::string_view status) {
 
 std::string redact_comm(std::string_view comm, bool keep, Pseudonyms& names) {
   constexpr std::size_t kLongest = 64;  // fs/proc/array.c, proc_task_name()
-  const auto is_plain = [](char c) { return c >= ' ' && c <= '~'; };
-  const bool fits = comm.size() <= kLongest && std::all_of(comm.begin(), comm.end(), is_plain);
-  if (fits && (keep || is_worker_name(comm))) return std::string(comm);
-  return names.name(comm);
+  if (comm.size() > kLongest) return names.name(comm);
+  if (is_worker_name(comm)) return std::string(comm);
+  const std::string kept = keep ? keep_of_kernel_name(comm) : std::string();
+  return kept.empty() ? names.name(comm) : kept;
 }
 
 // Name:	repro-init

@@ -83,17 +83,18 @@ Result<UniqueFd> make_evidence_directory(const std::string& state_directory, con
 EvidenceStore::EvidenceStore(std::string state_directory, std::uint32_t max_bundles, std::uint64_t max_bytes)
     : state_directory_(std::move(state_directory)), max_bundles_(max_bundles), max_bytes_(max_bytes) {}
 
-Result<std::string> EvidenceStore::keep(const EvidenceBundle& bundle) {
+Result<std::string> EvidenceStore::keep(EvidenceBundle bundle) {
   if (max_bundles_ == 0) return fail(ErrorKind::unsupported, "no evidence is to be kept: remedy.evidence_bundles is 0");
   const std::string path = state_directory_ + "/" + kDirectory;
   const auto directory = make_evidence_directory(state_directory_, path);
   if (!directory) return Failure(directory.error());
 
-  FileTree tree = bundle.tree == nullptr ? FileTree() : *bundle.tree;
+  // The largest thing that a daemon ever holds: there is one of it.
+  FileTree& tree = bundle.tree;
   tree.add_file("about.json", describe(bundle));
-  tree.add_file("settings.json", bundle.settings);
-  tree.add_file("intent.json", bundle.intent);
-  tree.add_file("report.json", bundle.report);
+  tree.add_file("settings.json", std::move(bundle.settings));
+  tree.add_file("intent.json", std::move(bundle.intent));
+  tree.add_file("report.json", std::move(bundle.report));
 
   std::string name = format_compact_time(bundle.at_wall);
   name.append("-").append(std::to_string(bundle.connection)).append(kSuffix);

@@ -18,11 +18,11 @@ struct EvidenceBundle {
   Nanoseconds at_wall{0};
   std::uint32_t connection = 0;
   std::string host = {};
-  const FileTree* tree = nullptr;  ///< of the look, as Cycle::take_recording() gives it
-  std::uint64_t left_out = 0;      ///< readings that did not fit
-  std::string settings = {};       ///< settings.json (render_report_settings)
-  std::string report = {};         ///< report.json
-  std::string intent = {};         ///< intent.json: the audit record
+  FileTree tree = {};          ///< of the look, as Cycle::take_recording() gives it
+  std::uint64_t left_out = 0;  ///< readings that did not fit
+  std::string settings = {};   ///< settings.json (render_report_settings)
+  std::string report = {};     ///< report.json
+  std::string intent = {};     ///< intent.json: the audit record
 };
 
 class EvidenceStore {
@@ -32,7 +32,7 @@ class EvidenceStore {
   EvidenceStore(std::string state_directory, std::uint32_t max_bundles, std::uint64_t max_bytes);
 
   /// The name of the file that was made. unsupported: none are to be kept, or this one alone is larger than all may be.
-  Result<std::string> keep(const EvidenceBundle& bundle);
+  Result<std::string> keep(EvidenceBundle bundle);
 
  private:
   std::string state_directory_;

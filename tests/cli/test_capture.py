@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`defused capture` and `defused replay`: round trips on this host, captures of other kernels, and files that nobody should have made.
 
-Nothing may be left in /tmp, nothing half-written, and whatever a file holds: one sentence, in bounded time and memory.
+Nothing may be left in TMPDIR, nothing half-written, and whatever a file holds: one sentence, in bounded time and memory.
 """
 import glob
 import gzip
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from daemon import DEFUSED, REPO, SLOW, mount_fusectl, wait_until  # noqa: E402
@@ -76,11 +77,20 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="capture-test-")
         self.addCleanup(shutil.rmtree, self.directory)
-        self.before = set(glob.glob("/tmp/defused-??????"))
+        # Of its own: others run defused at the same time.
+        self.place = tempfile.mkdtemp(prefix="capture-test-")
+        os.chmod(self.place, 0o1777)
+        self.addCleanup(shutil.rmtree, self.place)
+        before = mock.patch.dict(os.environ, {"TMPDIR": self.place})
+        before.start()
+        self.addCleanup(before.stop)
         self.addCleanup(self.check_nothing_left)
 
+    def unpacked(self):
+        return glob.glob(self.place + "/*")
+
     def check_nothing_left(self):
-        self.assertEqual(set(glob.glob("/tmp/defused-??????")) - self.before, set())
+        self.assertEqual(self.unpacked(), [])
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -148,6 +158,45 @@ class RoundTrip(Case):
                 self.assertEqual((then["host"], about["host"], about["boot_id"]), ("redacted", "redacted", ""))
                 with open(self.path("moment.tar"), "rb") as file:
                     self.assertNotIn(os.uname().nodename.encode() + b"\n", file.read())
+
+    def captured_bytes(self, *options):
+        """All that an unpacked capture has in it, names too."""
+        path = self.path("moment.tar")
+        done = call("capture", "-o", path, "--samples", "2", "--force", *options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with tarfile.open(path) as tar:
+            return b"".join(f"{member.name}\n{member.linkname}\n".encode() + (tar.extractfile(member).read() if member.isfile() else b"")
+                            for member in tar)
+
+    def test_no_secret_comes_through_redaction(self):
+        """An init with a secret name, and a FUSE file system with a secret source at a secret place, which nobody serves."""
+        comm, source, point = "hushcomm4711", "hushsource4711", "hushpoint4711"
+        shutil.copy(shutil.which("sleep"), self.path(comm))
+        os.mkdir(self.path(point))
+        script = ('exec 3<>/dev/fuse && mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,subtype=probe "$0" "$1" && exec "$2" 300')
+        child = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private", "sh", "-c", script, source,
+                                  self.path(point), self.path(comm)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def end():
+            child.kill()
+            child.wait(30)
+        self.addCleanup(end)
+
+        def comm_of_init():
+            with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as file:
+                pids = file.read().split()
+            if not pids:
+                return ""
+            with open(f"/proc/{pids[0]}/comm", encoding="utf-8") as file:
+                return file.read().strip()
+        wait_until(lambda: comm_of_init() == comm, 30 * SLOW, "the process with a secret name")
+        plain = self.captured_bytes("--all")
+        for secret in (comm, source, point, os.path.basename(self.directory)):
+            self.assertIn(secret.encode(), plain)
+        for options in (["--redact"], ["--redact", "--all"]):
+            redacted = self.captured_bytes(*options)
+            for secret in ("hush", os.path.basename(self.directory)):
+                self.assertNotIn(secret.encode(), redacted)
 
     def test_compressed_and_to_standard_output(self):
         path = self.path("moment.tar.gz")
@@ -239,6 +288,23 @@ class Output(Case):
         self.assertFalse(os.path.exists("/tmp/never.tar"))
 
 
+    def test_a_signal_leaves_nothing(self):
+        for options in ([], ["--redact", "--all"]):
+            for delay in (0.1, 0.3, 0.6, 1.0):
+                path = self.path("x.tar")
+                child = subprocess.Popen([DEFUSED, "capture", "-o", path, "--force", "--samples", "2", *options], stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE)
+                time.sleep(delay)
+                child.send_signal(signal.SIGTERM)
+                error = child.communicate(timeout=60 * SLOW)[1].decode()
+                self.assertIn(child.returncode, (-signal.SIGTERM, 0), error)
+                self.assertNotIn("interrupted", error)
+                if child.returncode == 0:
+                    os.unlink(path)
+                self.assertIn(os.listdir(self.directory), ([], ["x.tar"]))
+                self.check_nothing_left()
+
+
 class OtherHosts(Case):
     def test_captures_of_three_kernels(self):
         archives = sorted(glob.glob(os.path.join(CAPTURES, "*.tar.gz")))
@@ -326,6 +392,18 @@ class Hostile(Case):
         self.refused(call("replay", secret, user=NOBODY), 1, "Permission denied")
 
     # members, a part of the one sentence
+    ABOUT = {"schema": "defused.capture/v1", "version": "1", "host": "h", "time_ns": 1, "boot_id": "", "all": False, "redacted": False}
+    LOOK = {"wall_ns": 1, "boottime_ns": 1, "file_reader": False, "wait_reader": False, "place_reader": False, "own": 1, "parent": 1, "left_out": 0,
+            "connection_inodes": {}}
+
+    @classmethod
+    def of_looks(cls, looks, *look):
+        """The members of a capture that says so many looks, with a look.json for each of these."""
+        members = [("proc/version", b"x"), ("about.json", json.dumps({**cls.ABOUT, "looks": looks}).encode())]
+        for number, changes in enumerate(look):
+            members.append((f"later/{number}/look.json" if number else "look.json", json.dumps({**cls.LOOK, **changes}).encode()))
+        return members
+
     MEMBERS = [
         ([("proc/version", b"x"), ("../../up", b"x")], "'../../up': expected a relative path"),
         ([("/etc/cron.d/x", b"x")], "'/etc/cron.d/x': expected a relative path"),
@@ -347,10 +425,25 @@ class Hostile(Case):
     ]
 
     def test_members(self):
-        for members, sentence in self.MEMBERS:
+        of_capture = [
+            (self.of_looks(1), "look.json: expected one in each look of a capture"),
+            (self.of_looks(7, {}), "about.json: looks: expected 1, as there are in it, got 7"),
+            (self.of_looks(1, {}, {}), "about.json: looks: expected 2, as there are in it, got 1"),
+            (self.of_looks(1, {"boottime_ns": 0}), "look.json: boottime_ns: expected a time after the boot"),
+            (self.of_looks(1, {"boottime_ns": -5}), "look.json: boottime_ns: expected a whole number"),
+            (self.of_looks(2, {"boottime_ns": 7}, {"boottime_ns": 6}), "look 2: look.json: expected a time after that of the look before"),
+            (self.of_looks(2, {}, {}) + [("later/1/gone", b"\n")], "later/1/gone: line 1: expected a path"),
+        ]
+        for members, sentence in self.MEMBERS + of_capture:
             with self.subTest(sentence=sentence):
                 archive(self.path("x.tar"), members)
                 self.refused(call("replay", self.path("x.tar")), 2, sentence)
+
+    def test_what_did_not_fit_is_told(self):
+        archive(self.path("x.tar"), self.of_looks(2, {"left_out": 3}, {"left_out": 4}))
+        error = call("replay", self.path("x.tar")).stderr.decode()
+        self.assertIn("7 readings did not fit into it when it was made", error)
+        self.assertEqual(len(error.splitlines()), 1, error)
 
     def test_cut_off(self):
         with open(os.path.join(CAPTURES, "linux-6.18.44-flush.tar.gz"), "rb") as file:
@@ -392,6 +485,8 @@ class Hostile(Case):
                  "redacted": False, "looks": 1}
         with open(directory + "/about.json", "w", encoding="utf-8") as file:
             json.dump(about, file)
+        with open(directory + "/look.json", "w", encoding="utf-8") as file:
+            json.dump({**self.LOOK, "boottime_ns": 10**14}, file)
         for arguments in ([], ["--json"], ["--explain", "all"]):
             done = call("replay", directory, *arguments)
             self.assertNotIn(b"\x1b", done.stdout + done.stderr)
@@ -402,15 +497,40 @@ class Hostile(Case):
         archive(path, [(f"proc/{number}/task/{number}/status", b"Name:\tx\nState:\tS\n") for number in range(1, 4000)])
         for number in (signal.SIGTERM, signal.SIGINT):
             child = subprocess.Popen([DEFUSED, "replay", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            wait_until(lambda: set(glob.glob("/tmp/defused-??????")) - self.before or child.poll() is not None, 30, "a directory")
+            wait_until(lambda: self.unpacked() or child.poll() is not None, 30, "a directory")
             child.send_signal(number)
             self.assertIn(child.wait(60 * SLOW), (-number, 0, 1))
             self.check_nothing_left()
 
+    def test_no_such_place(self):
+        with mock.patch.dict(os.environ, {"TMPDIR": self.path("nowhere")}):
+            done = call("replay", os.path.join(CAPTURES, "linux-6.18.44-flush.tar.gz"))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(f"making a directory in {self.path('nowhere')}", done.stderr.decode())
+
+    def test_a_second_signal_ends_it(self):
+        path = self.path("x.tar")
+        archive(path, [(f"proc/{number}/task/{number}/status", b"Name:\tx\nState:\tS\n") for number in range(1, 20000)])
+        child = subprocess.Popen([DEFUSED, "replay", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: self.unpacked() or child.poll() is not None, 30, "a directory")
+        child.send_signal(signal.SIGTERM)
+        # Once it was seen the others are let through.
+        blocked = 1 << (signal.SIGINT - 1)
+
+        def let_through():
+            with open(f"/proc/{child.pid}/status", encoding="utf-8") as file:
+                lines = dict(line.split(":", 1) for line in file.read().splitlines())
+            return lines["State"].strip()[0] == "Z" or not int(lines["SigBlk"], 16) & blocked
+        wait_until(let_through, 30 * SLOW, "the signal was seen")
+        child.send_signal(signal.SIGINT)
+        self.assertIn(child.wait(60 * SLOW), (-signal.SIGTERM, -signal.SIGINT))
+        for left in self.unpacked():
+            shutil.rmtree(left)
+
     def test_no_room(self):
-        """/tmp is full: one sentence, and it is as full as before."""
+        """/tmp is full, as it is where TMPDIR says nothing: one sentence, and it is as full as before."""
         # What the build made may be below /tmp itself.
-        script = ('exec 8<"$0" 9<"$1"; mount -t tmpfs -o size=64k none /tmp && /proc/self/fd/8 replay /proc/self/fd/9; code=$?; '
+        script = ('unset TMPDIR; exec 8<"$0" 9<"$1"; mount -t tmpfs -o size=64k none /tmp && /proc/self/fd/8 replay /proc/self/fd/9; code=$?; '
                   'ls -A /tmp; exit $code')
         done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, DEFUSED,
                                os.path.join(CAPTURES, "linux-6.18.44-flush.tar.gz")], capture_output=True, timeout=60 * SLOW, check=False)

@@ -44,8 +44,8 @@ BANNED_CALLS = {
     r"\b(?:sleep_for|sleep_until|usleep)\s*\(": ("sleeps on no clock of ours; Clock::sleep or poll", ()),
     r"(?<![\w.>])(?:::)?sleep\s*\(\s*\d": ("sleeps on no clock of ours; Clock::sleep or poll", ()),
     r"\bgetenv\s*\(": (
-        "options and configuration say what to do; NO_COLOR, TERM and COLUMNS say what the terminal is",
-        ("daemon/notify.cc", "daemon/systemd.cc", "daemon/terminal.cc"),
+        "options and configuration say what to do; NO_COLOR, TERM and COLUMNS say what the terminal is, TMPDIR where there is room",
+        ("daemon/notify.cc", "daemon/replay_capture.cc", "daemon/systemd.cc", "daemon/terminal.cc"),
     ),
     r"(?<![\w.>])(?:::)?(?:sync|syncfs|statfs|statvfs|fstatfs)\s*\(": (
         "blocks on a FUSE mount; only the magic of fusectl's and /proc's own descriptors is asked for",

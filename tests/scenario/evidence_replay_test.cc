@@ -77,8 +77,8 @@ fs::path keep_and_unpack(const TemporaryDirectory& directory, const Recorders& r
   FileTree read;
   read.add_record("proc", recorders.proc);
   read.add_record("sys/fs/fuse/connections", recorders.fusectl);
-  bundle.tree = &read;
-  const auto name = EvidenceStore(directory.file("state"), 1, 256U << 20U).keep(bundle);
+  bundle.tree = std::move(read);
+  const auto name = EvidenceStore(directory.file("state"), 1, 256U << 20U).keep(std::move(bundle));
   REQUIRE(name);
   const fs::path tree = directory.path() / "tree";
   fs::create_directories(tree);

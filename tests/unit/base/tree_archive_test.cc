@@ -250,6 +250,33 @@ TEST_CASE("more files or bytes than there may be are refused before they are rea
   CHECK(peak_bytes() - before < (64U << 20U));
 }
 
+TEST_CASE("directories that paths only imply are counted") {
+  const TemporaryDirectory place;
+  const std::string path = place.file("a.tar");
+  const auto fill = [](int members) {
+    return [members](archive* writer, archive_entry* entry) {
+      for (int i = 0; i < members; ++i) {
+        std::string name = "proc/" + std::to_string(i);
+        for (int depth = 0; depth < 28; ++depth) name += "/a";
+        put(writer, entry, name + "/b");
+      }
+    };
+  };
+  write_strange(path, fill(60'001));
+  const std::uint64_t before = peak_bytes();
+  CHECK(complaint(path, ErrorKind::unsupported) == "more than the 500000 files that are read");
+  CHECK(peak_bytes() - before < (256U << 20U));
+
+  write_strange(path, fill(2));  // proc, and of each: its directory, 28 in it, the file
+  TreeLimits limits;
+  limits.max_nodes = 61;
+  const auto loaded = read_tree_archive(path, limits);
+  REQUIRE(loaded);
+  CHECK(loaded->tree.nodes().size() == 61);
+  limits.max_nodes = 60;
+  CHECK(complaint(path, ErrorKind::unsupported, limits) == "more than the 60 files that are read");
+}
+
 TEST_CASE("bombs: gzip of zeros, gzip of gzip, and holes") {
   const TemporaryDirectory place;
   const std::string path = place.file("x");

@@ -93,6 +93,9 @@ TEST_CASE("look.json comes back as it was written, and what is not as it should 
   CHECK_FALSE(back->wait_reader);
   CHECK(parse_look(without(text, "\"41\"", "\"x\"")).error().message ==
         "look.json: connection_inodes: expected an object of whole numbers by whole numbers");
+  LookAbout early = make_look();
+  early.begin.boottime = Nanoseconds(0);
+  CHECK(parse_look(render_look(early)).error().message == "look.json: boottime_ns: expected a time after the boot");
   CHECK(parse_look("{").error().message == "look.json: expected a JSON object");
   CHECK(parse_look(without(text, "4711", "4294967295")).error().message ==
         "look.json: own: expected a whole number from 0 to 2147483647");

@@ -89,6 +89,16 @@ TEST_CASE("later looks that are not numbered as they should be are told in one s
   CHECK(trouble_of(with("later/2/proc")) == "later/: 1 is missing between the others");
 }
 
+TEST_CASE("what is gone is told by paths, and by nothing that would take away all") {
+  for (const char* lines : {"\n", "proc/17\n\n", "proc/17\n..\n", "/proc/17\n", "proc/17/\n", "proc//17"}) {
+    CAPTURE(lines);
+    FileTree tree = join_looks({first_look(), second_look()});
+    tree.add_file("later/1/gone", lines);
+    CHECK(trouble_of(tree).find("expected a path such as \"proc/17\"") != std::string::npos);
+    CHECK(trouble_of(tree).rfind("later/1/gone: line ", 0) == 0);
+  }
+}
+
 TEST_CASE("errors come back as they were written") {
   const std::map<std::string, ReadRecorder::Failed> errors = {
       {"proc/1/fdinfo", {ErrorKind::denied, 13}}, {"bpf/waits", {ErrorKind::unsupported, 0}}, {"", {ErrorKind::io, 5}}};

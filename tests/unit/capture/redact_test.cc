@@ -95,6 +95,34 @@ TEST_CASE("kernel threads and workers of io_uring keep their names, a process th
   }
 }
 
+TEST_CASE("of kernel threads only names that every kernel has stay") {
+  const auto comm_of = [](const std::string& name) {
+    FileTree look;
+    look.add_file("proc/7/status", status_of(name, "Kthread:\t1\n"));
+    look.add_file("proc/7/comm", name + "\n");
+    Redactor redactor;
+    const FileTree tree = redactor.redact(look);
+    const std::string text = tree.find("proc/7/comm")->text;
+    CHECK(tree.find("proc/7/status")->text.rfind("Name:\t" + text, 0) == 0);
+    return text.substr(0, text.find('\n'));
+  };
+  for (const char* name : {"kthreadd", "kswapd0", "ksoftirqd/11", "migration/3", "cpuhp/0", "rcu_preempt",
+                           "rcu_tasks_kthread", "khugepaged", "watchdog/1", "kworker/0:1", "kworker/u8:3",
+                           "kworker/1:0H", "kworker/u8:3-flush-0:25", "kworker/u16:2+flush-8:0", "kworker/u8:3-fl"}) {
+    CHECK(comm_of(name) == name);
+  }
+  CHECK(comm_of("kworker/0:1-xfs-conv/secret") == "kworker/0:1");
+  CHECK(comm_of("kworker/u8:3+flush-secret") == "kworker/u8:3");
+  CHECK(comm_of("kworker/R-secret") == "kworker/R");
+  CHECK(comm_of("jbd2/secret-8") == "jbd2");
+  for (const char* name :
+       {"secret", "kworker/secret", "kworker/u8:secret", "kswapd-secret", "rcu_secret", "migration/0secret",
+        "10.1.2.3-manager", "nfsv4.1-secret", "cifsd-secret", "iou-wrk-secret", "flush-secret", "irq/24-secret"}) {
+    CAPTURE(name);
+    CHECK(comm_of(name) == "name-1");
+  }
+}
+
 TEST_CASE("status: lines that are known, and values of their form") {
   const std::string text =
       "Name:\tx\nState:\tD (secret)\nUid:\t0\t0\t0\t0\nVmRSS:\t   12 kB\nSecret:\tyes\nGroups:\t1 2 \n"

@@ -37,6 +37,7 @@ TEST_CASE("a look is what was read, what failed, and what it knew beside that") 
   readings.fusectl.note("40/waiting", Kind::file, "1\n");
   readings.fusectl.note_error("41", {ErrorKind::denied, 13});
   readings.bpf.note("files", Kind::file, "file 1 2 3\n");
+  readings.about.begin.boottime = std::chrono::seconds(9);
   readings.about.own = 7;
   const FileTree look = make_look(readings, nullptr);
   CHECK(paths(look) == std::vector<std::string>{"bpf", "bpf/files", "errors", "look.json", "proc", "proc/1",
@@ -51,6 +52,7 @@ TEST_CASE("a look is what was read, what failed, and what it knew beside that") 
 
 TEST_CASE("what did not fit is counted and cannot be read again") {
   Readings readings(20);
+  readings.about.begin.boottime = std::chrono::seconds(9);
   readings.proc.note("1/status", Kind::file, std::string(100, 'x'));
   const FileTree look = make_look(readings, nullptr);
   CHECK(look.find("errors")->text == "unsupported 0 proc/1/status\n");

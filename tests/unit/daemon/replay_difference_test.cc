@@ -60,6 +60,25 @@ TEST_CASE("decisions in another mode are not compared") {
             .empty());
 }
 
+TEST_CASE("whether it is stuck, what could not be seen and how many there are is told") {
+  const Report then = make_report(Verdict::deadlocked);
+  Report stuck = then;
+  stuck.findings.namespaces.front().stuck = true;
+  CHECK(compare(then, stuck) ==
+        "PID namespace 4026532178 was 'deadlocked by connection 40, hold' and is 'deadlocked, stuck by connection 40, "
+        "hold'");
+  Report blind = then;
+  blind.blind = {"fusectl", "stack"};
+  CHECK(compare(then, blind) == "what could not be seen was 'nothing' and is 'fusectl, stack'");
+  Report provisional = then;
+  provisional.provisional = true;
+  CHECK(compare(provisional, then) == "the report was 'provisional' and is 'final'");
+  Report more = then;
+  more.pid_namespace_count = 7;
+  CHECK(compare(then, more) == "the number of PID namespaces was '0' and is '7'");
+  CHECK(find_difference("{}", Report{}).empty());  // an older version says less
+}
+
 TEST_CASE("what is no report says nothing, and what it says is made harmless") {
   const Report now = make_report(Verdict::deadlocked);
   for (const char* text : {"", "[]", "{", "7", "nul"}) CHECK(find_difference(text, now).empty());
@@ -74,7 +93,7 @@ TEST_CASE("what is no report says nothing, and what it says is made harmless") {
   CHECK(strange == "PID namespace 7 was '\\x1b[31m' and is not told");
   std::string many = R"({"stuck_exits":[)";
   for (int i = 0; i < 10; ++i) many += (i > 0 ? "," : "") + std::string(R"({"tid":)") + std::to_string(i) + "}";
-  CHECK(find_difference(many + "]}", Report{}).empty());
+  CHECK(find_difference(many + "]}", Report{}) == "the number of stuck threads elsewhere was '10' and is '0'");
 }
 
 }  // namespace defused

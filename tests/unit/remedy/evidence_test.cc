@@ -42,7 +42,7 @@ FileTree make_tree() {
 }
 
 EvidenceBundle make_bundle(const FileTree& tree, Nanoseconds time = kTime) {
-  return {time, 40, "node-7", &tree, 1, "{\"settings\":1}", "{\"report\":1}", "{\"intent\":1}"};
+  return {time, 40, "node-7", tree, 1, "{\"settings\":1}", "{\"report\":1}", "{\"intent\":1}"};
 }
 
 std::string evidence_of(const StateDirectory& state) { return state.path() + "/evidence"; }
