@@ -34,8 +34,8 @@ class Done:
         return f"exit {self.code} after {self.seconds:.2f} s, {self.memory} KiB\nout: {self.out[:2000]!r}\nerr: {self.err[:2000]!r}"
 
 
-def run(words, cwd, user=None, seconds=20, stdin=subprocess.DEVNULL):
-    """`defused WORDS`, with at most 64 descriptors. Killed, and AssertionError, after `seconds`."""
+def run(words, cwd, place, user=None, seconds=20, stdin=subprocess.DEVNULL):  # pylint: disable=too-many-arguments
+    """`defused WORDS`, with at most 64 descriptors and TMPDIR `place`. Killed, and AssertionError, after `seconds`."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, MAX_DESCRIPTORS))
@@ -44,7 +44,8 @@ def run(words, cwd, user=None, seconds=20, stdin=subprocess.DEVNULL):
         begin = time.monotonic()
         # pylint: disable-next=consider-using-with,subprocess-popen-preexec-fn
         process = subprocess.Popen([DEFUSED, *words], cwd=cwd, stdin=stdin, stdout=out, stderr=err, user=user, group=user,
-                                   extra_groups=[] if user else None, preexec_fn=limit)
+                                   extra_groups=[] if user else None, preexec_fn=limit,
+                                   env={**os.environ, "TMPDIR": place})
         usage = _wait(process, seconds * SLOW)
         took = time.monotonic() - begin
         out.seek(0)
