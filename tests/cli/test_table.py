@@ -387,7 +387,7 @@ class Terminal(unittest.TestCase):
 
     def test_pipe_has_none(self):
         for words in (["--help"], ["scan", *QUICK], ["explain", *QUICK], ["connections", *QUICK]):
-            done = run(words, self.cwd, self.place)
+            done = run(words, self.cwd, self.cwd)
             self.assertNotIn(b"\x1b", done.out + done.err)
 
     def test_each_descriptor_by_itself(self):
