@@ -183,7 +183,8 @@ bool is_flush(std::string_view suffix) {
 std::string keep_of_worker(std::string_view comm) {
   constexpr std::string_view kPrefix = "kworker/";
   if (comm.substr(0, kPrefix.size()) != kPrefix) return {};
-  if (comm.substr(kPrefix.size(), 2) == "R-") return "kworker/R";  // a rescuer; it has the name of its work queue
+  // A rescuer; it has the name of its work queue.
+  if (comm == "kworker/R" || comm.substr(kPrefix.size(), 2) == "R-") return "kworker/R";
   // "+": the work queue that it works for, "-": the last one.
   const std::size_t end = std::min(comm.find_first_of("+-", kPrefix.size()), comm.size());
   if (!is_worker_place(comm.substr(kPrefix.size(), end - kPrefix.size()))) return {};
@@ -225,8 +226,8 @@ std::string keep_of_kernel_name(std::string_view comm) {
     if (comm.substr(0, prefix.size()) == prefix && is_digits(comm.substr(prefix.size()))) return std::string(comm);
   }
   for (const std::string_view prefix : kCut) {
-    if (comm.substr(0, prefix.size()) != prefix) continue;
-    return std::string(prefix.substr(0, prefix.find_last_not_of("/-") + 1));
+    const std::string_view kept = prefix.substr(0, prefix.find_last_not_of("/-") + 1);
+    if (comm == kept || comm.substr(0, prefix.size()) == prefix) return std::string(kept);
   }
   return keep_of_worker(comm);
 }
