@@ -47,7 +47,7 @@ CLI::Option* add_flag(CLI::App& command, const char* name, bool& target, const c
   return command.add_flag(name, target, text)->disable_flag_override();
 }
 
-// All options of `app`, and of its commands, as typed - "--config", "-o" - and whether they take a value.
+// All options of `app` as typed - "--config", "-o" - and whether they take a value.
 void add_names(const CLI::App& app, std::map<std::string, bool>& names) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_positional()) continue;
@@ -55,14 +55,18 @@ void add_names(const CLI::App& app, std::map<std::string, bool>& names) {
     for (const std::string& name : option->get_lnames()) names["--" + name] = takes_value;
     for (const std::string& name : option->get_snames()) names["-" + name] = takes_value;
   }
-  for (const CLI::App* below : app.get_subcommands(nullptr)) add_names(*below, names);
 }
 
 // CLI11 takes `--option= next` for `--option next`; as two words, `--option ""`, it means what was typed. A flag is
 // given a value that it refuses, as it does any other.
 std::vector<std::string> split_empty_values(const CLI::App& app, const std::vector<std::string>& words) {
   std::map<std::string, bool> names;
-  add_names(app, names);
+  for (std::vector<const CLI::App*> left = {&app}; !left.empty();) {
+    const CLI::App* next = left.back();
+    left.pop_back();
+    add_names(*next, names);
+    for (const CLI::App* below : next->get_subcommands(nullptr)) left.push_back(below);
+  }
   std::vector<std::string> out;
   for (auto word = words.begin(); word != words.end(); ++word) {
     if (*word == "--") {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "acting_tree.h"
@@ -108,7 +109,7 @@ LookAbout about_of(const FileTree& look) {
 // As `defused replay` goes from look to look.
 class Replay {
  public:
-  explicit Replay(const std::vector<FileTree>& looks) : looks_(looks) {
+  explicit Replay(std::vector<FileTree> looks) : looks_(std::move(looks)) {
     auto made = TreeDirectory::create(below_.path().string());
     REQUIRE(made);
     directory_ = *std::move(made);

@@ -9,11 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "temporary_directory.h"
@@ -192,17 +196,16 @@ TEST_CASE("members that lead away, or are neither file, directory nor link, are 
   const TemporaryDirectory place;
   const std::string path = place.file("x.tar");
   const std::string plain = "expected a relative path of printable UTF-8 without empty, '.' and '..' components";
-  const struct {
-    const char* name;
-    const char* shown;
-  } kNames[] = {{"../up", "../up"}, {"/absolute", "/absolute"}, {"a/../b", "a/../b"},
-                {"a//b", "a//b"},   {"a/./b", "a/./b"},         {"..", ".."},
-                {"/", "/"},         {"a\nb", "a\\x0ab"},        {"a\x1b[2J", "a\\x1b[2J"},
-                {"a\xff", "a\\xff"}};
-  for (const auto& [name, shown] : kNames) {
-    CAPTURE(name);
-    write_strange(path, [&](archive* writer, archive_entry* entry) { put(writer, entry, name); });
-    CHECK(complaint(path, ErrorKind::malformed) == "member '" + std::string(shown) + "': " + plain);
+  // The name and how it is shown.
+  const std::vector<std::pair<std::string, std::string>> names = {
+      {"../up", "../up"}, {"/absolute", "/absolute"}, {"a/../b", "a/../b"},
+      {"a//b", "a//b"},   {"a/./b", "a/./b"},         {"..", ".."},
+      {"/", "/"},         {"a\nb", "a\\x0ab"},        {"a\x1b[2J", "a\\x1b[2J"},
+      {"a\xff", "a\\xff"}};
+  for (const auto& bad : names) {
+    CAPTURE(bad.second);
+    write_strange(path, [&](archive* writer, archive_entry* entry) { put(writer, entry, bad.first.c_str()); });
+    CHECK(complaint(path, ErrorKind::malformed) == "member '" + bad.second + "': " + plain);
   }
   for (const unsigned type : {AE_IFIFO, AE_IFCHR, AE_IFBLK}) {
     write_strange(path, [&](archive* writer, archive_entry* entry) { put(writer, entry, "proc/x", type); });
@@ -241,9 +244,9 @@ TEST_CASE("more files or bytes than there may be are refused before they are rea
   bytes.replace(124, 12, "07777777777 ");  // 1 GiB - 1
   unsigned sum = 8U * 32U;
   for (std::size_t i = 0; i < 512; ++i) sum += i < 148 || i >= 156 ? static_cast<unsigned char>(bytes[i]) : 0U;
-  char text[8];
-  std::snprintf(text, sizeof text, "%06o", sum);
-  bytes.replace(148, 8, std::string(text, 7) + " ");
+  std::array<char, 8> text{};
+  std::snprintf(text.data(), text.size(), "%06o", sum);
+  bytes.replace(148, 8, std::string(text.data(), 7) + " ");
   place.write("x.tar", bytes);
   const std::uint64_t before = peak_bytes();
   CHECK_THAT(complaint(path, ErrorKind::malformed), Catch::StartsWith("member 'a': "));
