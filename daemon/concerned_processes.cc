@@ -100,7 +100,7 @@ class Choice {
     for (const auto& [path, entry] : record_.entries()) {
       constexpr std::string_view kStatus = "/status";
       const std::size_t slash = path.find('/');
-      if (slash == std::string::npos || path.compare(slash, std::string::npos, kStatus) != 0) continue;
+      if (slash == std::string::npos || std::string_view(path).substr(slash) != kStatus) continue;
       const auto pid = parse_u64(std::string_view(path).substr(0, slash));
       if (pid && find_process(snapshot_.processes, static_cast<pid_t>(*pid)) == nullptr) add_owner_of(path);
     }
