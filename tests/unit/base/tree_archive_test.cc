@@ -204,7 +204,7 @@ TEST_CASE("members that lead away, or are neither file, directory nor link, are 
       {"a\xff", "a\\xff"}};
   for (const auto& bad : names) {
     CAPTURE(bad.second);
-    write_strange(path, [&](archive* writer, archive_entry* entry) { put(writer, entry, bad.first.c_str()); });
+    write_strange(path, [&](archive* writer, archive_entry* entry) { put(writer, entry, bad.first); });
     CHECK(complaint(path, ErrorKind::malformed) == "member '" + bad.second + "': " + plain);
   }
   for (const unsigned type : {AE_IFIFO, AE_IFCHR, AE_IFBLK}) {
