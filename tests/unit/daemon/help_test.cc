@@ -22,8 +22,12 @@ CommandDescription describe_program() {
 }
 
 void for_each_command(const CommandDescription& from, const std::function<void(const CommandDescription&)>& use) {
-  use(from);
-  for (const CommandDescription& below : from.commands) for_each_command(below, use);
+  for (std::vector<const CommandDescription*> left = {&from}; !left.empty();) {
+    const CommandDescription* next = left.back();
+    left.pop_back();
+    use(*next);
+    for (const CommandDescription& below : next->commands) left.push_back(&below);
+  }
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
