@@ -72,7 +72,7 @@ TEST_CASE("whether it is stuck, what could not be seen and how many there are is
   CHECK(compare(then, blind) == "what could not be seen was 'nothing' and is 'fusectl, stack'");
   Report provisional = then;
   provisional.provisional = true;
-  CHECK(compare(provisional, then) == "the report was 'provisional' and is 'final'");
+  CHECK(compare(then, provisional) == "the report was 'final' and is 'provisional'");
   Report more = then;
   more.pid_namespace_count = 7;
   CHECK(compare(then, more) == "the number of PID namespaces was '0' and is '7'");
