@@ -18,6 +18,8 @@
 #include "capture/about.h"
 #include "capture/looks.h"
 #include "capture/redact.h"
+#include "daemon/one_shot.h"
+#include "daemon/recorded_look.h"
 #include "daemon/replay_capture.h"
 #include "model/codec.h"
 #include "remedy/inhibit.h"
@@ -40,16 +42,8 @@ std::optional<std::string> read_state(const std::string& directory, const char* 
   if (!file) return file.error().kind == ErrorKind::gone ? std::nullopt : std::optional<std::string>("");
   struct stat found {};
   if (fstat(file->get(), &found) != 0 || !S_ISREG(found.st_mode)) return "";
-  std::string text(max_bytes, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = read(file->get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  text.resize(size);
-  return text;
+  auto text = read_up_to(file->get(), max_bytes);
+  return text ? std::move(text->text) : std::string();
 }
 
 void add_state(const std::string& directory, FileTree& tree) {
@@ -99,18 +93,14 @@ Result<LookAbout> about_look(const FileTree& look) {
 Result<CaptureSize> measure(const std::vector<FileTree>& looks) {
   CaptureSize size;
   size.looks = looks.size();
-  size.processes = count_numbers(looks.front(), "proc");
-  size.connections = count_numbers(looks.front(), "sys/fs/fuse/connections");
-  std::set<std::string_view> unreadable;
+  size.processes = count_numbers(looks.front(), kRecordedProc);
+  size.connections = count_numbers(looks.front(), kRecordedFusectl);
+  std::set<std::string> unreadable;
   for (const FileTree& look : looks) {
-    const FileTree::Node* errors = look.find("errors");
-    std::string_view lines = errors == nullptr ? std::string_view() : std::string_view(errors->text);
-    while (!lines.empty()) {
-      std::string_view path = take_field(lines, '\n');
-      take_field(path, ' ');  // of what kind, and errno
-      take_field(path, ' ');
-      unreadable.insert(path);
-    }
+    const FileTree::Node* lines = look.find("errors");
+    const auto errors = parse_errors(lines == nullptr ? std::string_view() : std::string_view(lines->text));
+    if (!errors) return Failure(errors.error());
+    for (const auto& [path, why] : *errors) unreadable.insert(path);
     const auto about = about_look(look);
     if (!about) return Failure(about.error());
     size.left_out += about->left_out;
@@ -170,12 +160,7 @@ Result<CaptureTree> make_redacted_capture(CaptureInput input, const std::functio
 
   auto captured = take_captured({out.tree, {}});
   if (!captured) return Failure(captured.error());
-  ReplayWish wish;
-  wish.settings = input.settings;
-  wish.settings.policy.mode = Mode::observe;
-  wish.settings.detect.include_young = true;
-  wish.stop = stop;
-  const auto pass = replay_captured(*captured, wish);
+  const auto pass = replay_captured(*captured, {for_one_look(input.settings, Mode::observe), std::nullopt, stop});
   if (!pass) return prepend("diagnosing what was redacted", pass.error());
   out.tree.add_file("report.json",
                     render_report_json(pass->report, input.settings.expose_source, kReportIndent) + "\n");

@@ -11,7 +11,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <type_traits>
+
+#include "base/whole_io.h"
 
 namespace defused {
 
@@ -102,11 +105,10 @@ Result<std::optional<Received>> receive_message(int channel, bool wait) {
 Result<UniqueFd> make_sealed_memfd(const char* name, const std::vector<std::uint8_t>& bytes) {
   UniqueFd memfd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memfd) return fail_errno(errno, "memfd_create");
-  for (std::size_t at = 0; at < bytes.size();) {
-    const ssize_t written = write(memfd.get(), bytes.data() + at, bytes.size() - at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "writing a memfd");
-    at += static_cast<std::size_t>(written);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): bytes are bytes
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (auto written = write_all(memfd.get(), text); !written) {
+    return fail_errno(written.error().code, "writing a memfd");
   }
   if (fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
     return fail_errno(errno, "sealing a memfd");

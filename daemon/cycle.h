@@ -16,6 +16,7 @@
 #include "bpf/file_reader.h"
 #include "bpf/place_reader.h"
 #include "bpf/wait_reader.h"
+#include "capture/about.h"
 #include "daemon/acting.h"
 #include "daemon/bar.h"
 #include "daemon/kept_surroundings.h"
@@ -33,11 +34,9 @@ namespace defused {
 /// A replay: what the looks knew beside what lies below proc_path and fusectl_path (docs/decisions/0008).
 struct Replayed {
   std::string host;
-  std::string boot_id;   ///< that the ledger is read by; "": of another boot than all that is in it
-  std::string bpf_path;  ///< directory with `files`, `waits`, `places` (bpf/recorded_readers.h)
-  bool file_reader = false;
-  bool wait_reader = false;
-  bool place_reader = false;
+  std::string boot_id;           ///< that the ledger is read by; "": of another boot than all that is in it
+  std::string bpf_path;          ///< directory with `files` and `waits` (bpf/recorded_readers.h)
+  LookAbout look;                ///< which readers served
   bool tells_blindness = false;  ///< a reader that is missing here was missing there: the report says `bpf`
   ReadHook fusectl_hook;         ///< instead of CycleSources::hook
   ReadHook bpf_hook;

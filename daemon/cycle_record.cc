@@ -41,7 +41,6 @@ void Cycle::end_recording() {
   about.begin = snapshot_.taken;
   about.file_reader = file_reader_ != nullptr;
   about.wait_reader = wait_reader_ != nullptr;
-  about.place_reader = place_reader_ != nullptr;
   about.own = sources_.own.self;
   about.parent = sources_.own.parent;
   for (const ConnectionSample& sample : snapshot_.connections) {
@@ -67,7 +66,7 @@ Result<void> Cycle::open_replay() {
   // count beside it.
   constexpr Nanoseconds kEnough = std::chrono::hours(1);
   limits_.suspects_budget = limits_.surroundings_budget = limits_.hazard_timeout = limits_.hazard_budget = kEnough;
-  limits_.thread_tables = !replayed.file_reader;
+  limits_.thread_tables = !replayed.look.file_reader;
   const auto open = [&] { return Beneath::open_root(replayed.bpf_path, replayed.bpf_hook); };
   const auto load = [&](bool served, auto& reader, auto make) -> Result<void> {
     if (!served) return {};
@@ -76,10 +75,9 @@ Result<void> Cycle::open_replay() {
     reader = make(*std::move(directory));
     return {};
   };
-  auto files = load(replayed.file_reader, file_reader_, &recorded_files);
-  auto waits = load(replayed.wait_reader, wait_reader_, &recorded_waits);
-  auto places = load(replayed.place_reader, place_reader_, &recorded_places);
-  for (auto* loaded : {&files, &waits, &places}) {
+  auto files = load(replayed.look.file_reader, file_reader_, &recorded_files);
+  auto waits = load(replayed.look.wait_reader, wait_reader_, &recorded_waits);
+  for (auto* loaded : {&files, &waits}) {
     if (!*loaded) return std::move(*loaded);
   }
   return {};

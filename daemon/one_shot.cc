@@ -173,6 +173,13 @@ class ChildProbe final : public Probe {
 
 }  // namespace
 
+Settings for_one_look(Settings settings, Mode mode) {
+  settings.policy.mode = mode;
+  settings.detect.include_young = true;
+  settings.log.level = LogLevel::error;
+  return settings;
+}
+
 Result<std::unique_ptr<Probe>> Probe::start(const Settings& settings, const Wish& wish) {
   const auto self = open_self();
   if (!self) return Failure(self.error());

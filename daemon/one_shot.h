@@ -35,6 +35,10 @@ struct Wish {
   std::optional<HandOrder> by_hand = {};  ///< `defused abort`: this connection is judged, and records are kept
 };
 
+/// `settings` as for one look, by a prober or over a capture: in `mode`, which must not be enforce, with what is young
+/// too; what is found stands in the text, not in a log.
+Settings for_one_look(Settings settings, Mode mode);
+
 /// A prober that runs until this object ends.
 class Probe {
  public:

@@ -168,9 +168,7 @@ class Replay {
     replayed.host = given_.about ? given_.about->host : "unknown";
     replayed.boot_id = given_.about ? given_.about->boot_id : "";
     replayed.bpf_path = root + "/" + kRecordedBpf;
-    replayed.file_reader = about_.file_reader;
-    replayed.wait_reader = about_.wait_reader;
-    replayed.place_reader = about_.place_reader;
+    replayed.look = about_;
     replayed.tells_blindness = told_;
     replayed.fusectl_hook = make_recorded_hook(errors_, kRecordedFusectl);
     replayed.bpf_hook = make_recorded_hook(errors_, kRecordedBpf);

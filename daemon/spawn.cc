@@ -15,6 +15,7 @@
 
 #include "base/descriptors.h"
 #include "base/text.h"
+#include "base/whole_io.h"
 #include "daemon/channel.h"
 
 namespace defused {
@@ -107,12 +108,10 @@ void forward_log(const Child& child) {
   if (!child.log) return;
   std::array<char, 65536> text{};
   const ssize_t got = read(child.log.get(), text.data(), text.size());
-  for (ssize_t done = 0; done < got;) {
-    const ssize_t written = write(STDERR_FILENO, text.data() + done, static_cast<std::size_t>(got - done));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
-    done += written;
-  }
+  if (got <= 0) return;
+  // Where it cannot be written there is nobody to tell.
+  [[maybe_unused]] const auto written =
+      write_all(STDERR_FILENO, std::string_view(text.data(), static_cast<std::size_t>(got)));
 }
 
 UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }

@@ -4,21 +4,10 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
+
+#include "temporary_directory.h"
 
 namespace defused {
-
-namespace {
-
-std::string read_page(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE(file);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-}  // namespace
 
 std::string as_scdoc(std::string_view text) {
   std::string out;
@@ -52,7 +41,7 @@ std::string markdown_as_scdoc(std::string_view text) {
 void check_man_page(const std::string& path, const std::string& name, const std::string& program,
                     const std::string& body) {
   const std::string begin = "; " + name + ": written by " + program + "\n";
-  std::string page = read_page(path);
+  std::string page = read_whole(path);
   const std::size_t first = page.find(begin);
   const std::size_t last = page.find("; end of " + name + "\n");
   REQUIRE(first != std::string::npos);

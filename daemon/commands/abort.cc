@@ -88,7 +88,6 @@ class AbortByHand {
     Wish wish;
     wish.whole_index = true;
     wish.by_hand = HandOrder{answer_.connection, ByHand{operator_uid(), options_.override_reason.value_or("")}};
-    settings_.policy.mode = Mode::dry_run;
     auto probe = Probe::start(settings_, wish);
     if (!probe) return refuse(kExitFailure, probe.error().message);
     probe_ = *std::move(probe);
@@ -185,9 +184,7 @@ int abort_command(const AbortOptions& options) {
   if (geteuid() != 0) return refuse(kExitNotPermitted, "abort needs root: only root may write an abort file");
   auto settings = load_settings(options.look.config);
   if (!settings) return refuse(kExitUsage, settings.error().message);
-  settings->detect.include_young = true;
-  settings->log.level = LogLevel::error;
-  return AbortByHand(options, *std::move(settings), *id).run();
+  return AbortByHand(options, for_one_look(*std::move(settings), Mode::dry_run), *id).run();
 }
 
 }  // namespace defused

@@ -38,13 +38,6 @@ Result<void> check_output(const CaptureOptions& options) {
   return options.output ? check_capture_path(*options.output, options.force) : Result<void>{};
 }
 
-// A path that is in the way is a matter of the command line; a disk that is full is not.
-int exit_code(const Error& error) {
-  const bool usage =
-      error.kind == ErrorKind::unsupported || error.kind == ErrorKind::malformed || error.kind == ErrorKind::gone;
-  return usage ? kExitUsage : kExitFailure;
-}
-
 std::string describe_bytes(std::uint64_t bytes) {
   constexpr std::uint64_t kKibi = 1024;
   return bytes < kKibi * kKibi ? std::to_string((bytes + kKibi - 1) / kKibi) + " KiB"
@@ -110,7 +103,7 @@ int write(const CaptureTree& made, const CaptureOptions& options, const std::str
       options.output ? *options.output : default_capture_path(options.redact ? "redacted" : host, made.time);
   const auto size = write_capture_file(made.tree, made.time, path, options.force, stop);
   if (!size && stop()) return kExitFailure;
-  if (!size) return refuse(exit_code(size.error()), size.error().message);
+  if (!size) return refuse(exit_code_of_file(size.error()), size.error().message);
   std::cerr << describe_missing(made.size, options, look_at_screen(STDERR_FILENO));
   const Screen screen = look_at_screen(STDOUT_FILENO);
   const std::string shown = sanitize(path, kMaxShown);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "base/result.h"
 #include "daemon/options.h"
 
 namespace defused {
@@ -14,6 +15,10 @@ int refuse(int code, const std::string& sentence);
 /// A word that `command` does not take: "defused COMMAND: SENTENCE (see defused COMMAND --help)" on standard error, and
 /// exit code 2.
 int refuse_word(const std::string& command, const std::string& sentence);
+
+/// Of a file that the command line names: one that is none of ours, or is in the way, is wrong usage; one that cannot
+/// be read, or a full disk, is a failure.
+int exit_code_of_file(const Error& error);
 
 int run_command(const RunOptions& options);
 int scan_command(const ScanOptions& options);

@@ -18,8 +18,9 @@ int connections_command(const ConnectionsOptions& options) {
   Look& look = std::get<Look>(taken);
   sort_connections(look.pass.report.findings.connections);
   constexpr int kIndent = 2;
-  return print(options.look.json ? render_connections_json(look.pass.report, look.expose, kIndent) + "\n"
-                                 : render_connections(look.pass.report, look.expose, look_at_screen(STDOUT_FILENO)),
+  return print(options.look.json
+                   ? render_connections_json(look.pass.report, look.settings.expose_source, kIndent) + "\n"
+                   : render_connections(look.pass.report, look.settings.expose_source, look_at_screen(STDOUT_FILENO)),
                has_diagnosis(look.pass.report) ? kExitOk : kExitFailure);
 }
 

@@ -27,7 +27,7 @@ int explain_command(const ExplainOptions& options) {
   const auto taken = take_look("explain", options.look, Mode::dry_run, wish);
   if (const int* code = std::get_if<int>(&taken)) return *code;
   const Look& look = std::get<Look>(taken);
-  return print_explanation(look.pass, look.configured, look.expose, options.look.json);
+  return print_explanation(look.pass, look.settings.policy.mode, look.settings.expose_source, options.look.json);
 }
 
 int print_explanation(const PassResult& pass, Mode configured, ExposeSource expose, bool json) {

@@ -24,14 +24,8 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
   auto settings = load_settings(options.config);
   if (!settings) return refuse(kExitUsage, settings.error().message);
   Look look;
-  look.configured = settings->policy.mode;
-  look.expose = settings->expose_source;
   look.settings = *settings;
-  // A look never acts, whatever the configuration says, and tells what is young as well.
-  settings->policy.mode = mode;
-  settings->detect.include_young = true;
-  settings->log.level = LogLevel::error;  // what is found stands in the text, not in a log
-  auto shot = probe_once(*settings, options.samples, options.every, wish);
+  auto shot = probe_once(for_one_look(*std::move(settings), mode), options.samples, options.every, wish);
   if (!shot) return refuse(kExitFailure, shot.error().message);
   if (!shot->trouble.empty()) complain(shot->trouble);
   if (!shot->pass) return kExitFailure;
@@ -43,6 +37,12 @@ std::variant<Look, int> take_look(const char* command, const ScanOptions& option
 int refuse(int code, const std::string& sentence) {
   complain(sentence);
   return code;
+}
+
+int exit_code_of_file(const Error& error) {
+  const bool usage =
+      error.kind == ErrorKind::gone || error.kind == ErrorKind::malformed || error.kind == ErrorKind::unsupported;
+  return usage ? kExitUsage : kExitFailure;
 }
 
 int refuse_word(const std::string& command, const std::string& sentence) {

@@ -14,9 +14,7 @@ namespace defused {
 
 struct Look {
   PassResult pass;
-  Mode configured = Mode::observe;  ///< what the operator set; the pass was made in another one
-  ExposeSource expose = ExposeSource::redacted;
-  Settings settings = {};            ///< as configured
+  Settings settings = {};            ///< as configured; the pass was made in another mode
   std::vector<FileTree> looks = {};  ///< OneShot::looks
 };
 

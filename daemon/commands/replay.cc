@@ -7,6 +7,7 @@
 #include "daemon/commands/look.h"
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
+#include "daemon/one_shot.h"
 #include "daemon/render_table.h"
 #include "daemon/replay_capture.h"
 #include "daemon/replay_difference.h"
@@ -20,13 +21,6 @@ namespace defused {
 namespace {
 
 constexpr int kIndent = 2;
-
-// A file that is none of ours is a matter of the command line; one that cannot be read, or a full disk, is not.
-int exit_code(const Error& error) {
-  const bool usage =
-      error.kind == ErrorKind::gone || error.kind == ErrorKind::malformed || error.kind == ErrorKind::unsupported;
-  return usage ? kExitUsage : kExitFailure;
-}
 
 Result<Settings> settings_of(const ReplayOptions& options, const Captured& captured) {
   if (options.config) return load_settings(options.config);
@@ -91,20 +85,18 @@ int replay_command(const ReplayOptions& options) {
   const auto subject = subject_of(options);
   if (!subject) return refuse_word("replay", "--explain: " + subject.error().message);
   auto captured = read_captured(options.file);
-  if (!captured) return refuse(exit_code(captured.error()), captured.error().message);
+  if (!captured) return refuse(exit_code_of_file(captured.error()), captured.error().message);
   const auto settings = settings_of(options, *captured);
   if (!settings) return refuse(kExitUsage, settings.error().message);
-  ReplayWish wish{*settings, *subject, {}};
   // As scan and explain do.
-  wish.settings.policy.mode = options.explain ? Mode::dry_run : Mode::observe;
-  wish.settings.detect.include_young = true;
+  ReplayWish wish{for_one_look(*settings, options.explain ? Mode::dry_run : Mode::observe), *subject, {}};
   Result<PassResult> pass = fail(ErrorKind::io, "");
   {
     BlockedSignals held;
     wish.stop = [&held] { return held.came(); };
     pass = replay_captured(*captured, wish);
   }
-  if (!pass) return refuse(exit_code(pass.error()), options.file + ": " + pass.error().message);
+  if (!pass) return refuse(exit_code_of_file(pass.error()), options.file + ": " + pass.error().message);
   tell_left_out(*captured);
   tell_difference(options, *captured, pass->report);
   return show(options, *captured, {*std::move(pass), settings->policy.mode, settings->expose_source});

@@ -15,8 +15,9 @@ int scan_command(const ScanOptions& options) {
   if (const int* code = std::get_if<int>(&taken)) return *code;
   const Look& look = std::get<Look>(taken);
   constexpr int kIndent = 2;
-  return print(options.json ? render_report_json(look.pass.report, look.expose, kIndent) + "\n"
-                            : render_table(look.pass.report, look.expose, look_at_screen(STDOUT_FILENO)),
+  return print(options.json
+                   ? render_report_json(look.pass.report, look.settings.expose_source, kIndent) + "\n"
+                   : render_table(look.pass.report, look.settings.expose_source, look_at_screen(STDOUT_FILENO)),
                has_diagnosis(look.pass.report) ? kExitOk : kExitFailure);
 }
 

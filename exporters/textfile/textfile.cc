@@ -15,22 +15,13 @@
 
 #include "base/descriptors.h"
 #include "base/unique_fd.h"
+#include "base/whole_io.h"
 
 namespace defused {
 
 namespace {
 
 constexpr mode_t kMode = 0644;  // node_exporter has an account of its own
-
-Result<void> write_all(int file, const std::string& text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t written = ::write(file, text.data() + at, text.size() - at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "writing");
-    at += static_cast<std::size_t>(written);
-  }
-  return {};
-}
 
 // Not fsynced: after a crash of the host it is written again, and until then nobody needs it.
 Result<void> write_temporary(int directory, const std::string& text) {

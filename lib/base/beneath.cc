@@ -125,20 +125,9 @@ Result<FileText> Beneath::read_file(const std::string& path, std::size_t max_byt
 Result<FileText> Beneath::read_unrecorded(const std::string& path, std::size_t max_bytes) const {
   auto fd = open_beneath(path, O_RDONLY);
   if (!fd) return Failure(fd.error());
-  FileText file;
-  std::array<char, 16384> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
-  while (true) {
-    const ssize_t got = read(fd->get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return failed(path, fail_errno(errno, "reading " + path));
-    if (got == 0) return file;
-    const std::size_t room = max_bytes - file.text.size();
-    file.text.append(buffer.data(), std::min(room, static_cast<std::size_t>(got)));
-    if (static_cast<std::size_t>(got) > room) {
-      file.truncated = true;
-      return file;
-    }
-  }
+  auto file = read_up_to(fd->get(), max_bytes);
+  if (!file) return failed(path, fail_errno(file.error().code, "reading " + path));
+  return file;
 }
 
 Result<std::string> Beneath::read_link(const std::string& path) const {

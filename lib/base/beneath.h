@@ -16,14 +16,9 @@
 #include "base/recorder.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "base/whole_io.h"
 
 namespace defused {
-
-/// A file read to its end, or up to a cap.
-struct FileText {
-  std::string text;
-  bool truncated = false;  ///< the cap bit: a gap for the caller
-};
 
 /// Called before each open, read and readlink below a root with the path; an Error it returns is what the operation
 /// returns. Tests use it to make the n-th read fail, to watch the order of reads and to hang one.

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "base/tree_limits.h"
 #include "base/unique_fd.h"
+#include "base/whole_io.h"
 
 namespace defused {
 
@@ -57,17 +58,11 @@ la_ssize_t take_block(archive* writer, void* data, const void* block, std::size_
     return -1;
   }
   sink.room -= size;
-  std::string_view rest(static_cast<const char*>(block), size);
-  while (!rest.empty()) {
-    const ssize_t written = write(sink.fd, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      archive_set_error(writer, errno, "%s", fail_errno(errno, "write").value().message.c_str());
-      return -1;
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return static_cast<la_ssize_t>(size);
+  const auto written = write_all(sink.fd, std::string_view(static_cast<const char*>(block), size));
+  if (written) return static_cast<la_ssize_t>(size);
+  const int error = written.error().code;
+  archive_set_error(writer, error, "%s", fail_errno(error, "write").value().message.c_str());
+  return -1;
 }
 
 bool write_member(archive* writer, const std::string& path, const FileTree::Node& node, Nanoseconds time) {

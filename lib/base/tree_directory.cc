@@ -52,12 +52,7 @@ Result<void> write_file(int directory, const std::string& name, std::string_view
   const UniqueFd file(
       openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, kFileMode));
   if (!file) return fail_errno(errno, "writing " + name);
-  while (!text.empty()) {
-    const ssize_t written = write(file.get(), text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "writing " + name);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (auto written = write_all(file.get(), text); !written) return fail_errno(written.error().code, "writing " + name);
   return {};
 }
 

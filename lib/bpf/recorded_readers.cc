@@ -19,7 +19,6 @@ constexpr std::size_t kMaxOnStack = 4096;
 
 constexpr const char* kFiles = "files";
 constexpr const char* kWaits = "waits";
-constexpr const char* kPlaces = "places";
 
 // The fields of one line, one blank between them; `ok` is false once one is not what was asked for.
 class Fields {
@@ -187,36 +186,12 @@ Result<std::vector<TaskWait>> parse_waits(std::string_view text) {
                                });
 }
 
-// 4711 4712 4026531841
-std::string render_places(const std::vector<ThreadPlace>& places) {
-  std::string out;
-  for (const ThreadPlace& place : places) {
-    append_line(out, {text_of(static_cast<std::uint64_t>(place.pid)), text_of(static_cast<std::uint64_t>(place.tid)),
-                      text_of(place.mount_namespace.inode)});
-  }
-  return out;
-}
-
-Result<std::vector<ThreadPlace>> parse_places(std::string_view text) {
-  return parse_lines<ThreadPlace>(kPlaces, text, "PID TID MOUNT_NAMESPACE", [](Fields& fields) {
-    ThreadPlace place;
-    place.pid = fields.pid();
-    place.tid = fields.pid();
-    place.mount_namespace.inode = fields.number();
-    return place;
-  });
-}
-
 std::unique_ptr<FileReader> recorded_files(Beneath directory) {
   return std::make_unique<RecordedReader<FileReader, OpenFuseFile>>(std::move(directory), kFiles, &parse_open_files);
 }
 
 std::unique_ptr<WaitReader> recorded_waits(Beneath directory) {
   return std::make_unique<RecordedReader<WaitReader, TaskWait>>(std::move(directory), kWaits, &parse_waits);
-}
-
-std::unique_ptr<PlaceReader> recorded_places(Beneath directory) {
-  return std::make_unique<RecordedReader<PlaceReader, ThreadPlace>>(std::move(directory), kPlaces, &parse_places);
 }
 
 }  // namespace defused

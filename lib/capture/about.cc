@@ -141,7 +141,6 @@ std::string render_look(const LookAbout& look) {
                       {"boottime_ns", look.begin.boottime.count()},
                       {"file_reader", look.file_reader},
                       {"wait_reader", look.wait_reader},
-                      {"place_reader", look.place_reader},
                       {"own", look.own},
                       {"parent", look.parent},
                       {"left_out", look.left_out},
@@ -158,7 +157,6 @@ Result<LookAbout> parse_look(std::string_view text) {
   }
   look.file_reader = members.flag("file_reader");
   look.wait_reader = members.flag("wait_reader");
-  look.place_reader = members.flag("place_reader");
   look.own = members.pid("own");
   look.parent = members.pid("parent");
   look.left_out = members.number("left_out", std::numeric_limits<std::uint64_t>::max());

@@ -31,7 +31,6 @@ struct LookAbout {
   Instant begin;
   bool file_reader = false;  ///< which readers of lib/bpf served
   bool wait_reader = false;
-  bool place_reader = false;
   pid_t own = 0;               ///< the prober: neither user nor viewer
   pid_t parent = 0;            ///< of it: neither it nor its other children are
   std::uint64_t left_out = 0;  ///< readings that did not fit

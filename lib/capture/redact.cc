@@ -126,7 +126,6 @@ Content content_of_rest(std::string_view path) {
       {"bpf", Content::directory},
       {"bpf/files", Content::kernel_lines},
       {"bpf/waits", Content::kernel_lines},
-      {"bpf/places", Content::kernel_lines},
       {"errors", Content::errors},
       {"look.json", Content::look},
   });

@@ -11,6 +11,11 @@
 
 namespace defused {
 
+/// Whether there is nothing but these in `text`; "" is of any.
+inline bool consists_of(std::string_view text, std::string_view characters) {
+  return text.find_first_not_of(characters) == std::string_view::npos;
+}
+
 /// Whether a `status` says that it is of a kernel thread (as lib/procfs judges it): their names are words of the
 /// kernel.
 bool is_status_of_kernel_thread(std::string_view status);

@@ -18,10 +18,6 @@ constexpr std::string_view kHex = "0123456789abcdefABCDEFx";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-bool consists_of(std::string_view text, std::string_view characters) {
-  return text.find_first_not_of(characters) == kNone;
-}
-
 // A symbol of the kernel. That of a BPF program is a name that somebody chose.
 bool is_symbol(std::string_view text) {
   constexpr std::size_t kLongest = 512;  // include/linux/kallsyms.h, KSYM_NAME_LEN

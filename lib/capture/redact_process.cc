@@ -86,10 +86,6 @@ constexpr auto kSchedKeys = std::to_array<std::string_view>({"se.exec_start", "s
                                                              "se.nr_migrations", "nr_switches", "nr_voluntary_switches",
                                                              "nr_involuntary_switches", "policy", "prio"});
 
-bool consists_of(std::string_view text, std::string_view characters) {
-  return text.find_first_not_of(characters) == kNone;
-}
-
 std::string_view take_suffix(std::string_view text, std::string_view suffix) {
   if (text.size() < suffix.size() || text.substr(text.size() - suffix.size()) != suffix) return text;
   return text.substr(0, text.size() - suffix.size());

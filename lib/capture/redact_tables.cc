@@ -15,7 +15,7 @@ namespace {
 constexpr auto kNone = std::string_view::npos;
 constexpr std::string_view kNotIt = "*";  // neither a number nor a device
 
-// Options of mounts and superblocks without a value, of whichever file system.
+// Options of mounts and superblocks without a value, of whichever file system; those of cgroup are controllers.
 constexpr auto kFlags = std::to_array<std::string_view>({
     "rw",
     "ro",
@@ -56,22 +56,7 @@ constexpr auto kFlags = std::to_array<std::string_view>({
     "nsdelegate",
     "memory_recursiveprot",
     "memory_localevents",
-    "cpu",
-    "cpuacct",
-    "cpuset",
-    "blkio",
-    "memory",
-    "devices",
-    "freezer",
-    "net_cls",
-    "net_prio",
-    "perf_event",
-    "hugetlb",
-    "pids",
-    "rdma",
-    "misc",
     "xattr",
-    "name=systemd",
 });
 
 // Options whose value is a number.
@@ -108,7 +93,7 @@ bool is_one_of(const std::array<std::string_view, size>& words, std::string_view
 
 bool is_number(std::string_view text) {
   constexpr std::size_t kLongest = 20;
-  return !text.empty() && text.size() <= kLongest && text.find_first_not_of("0123456789") == kNone;
+  return !text.empty() && text.size() <= kLongest && consists_of(text, "0123456789");
 }
 
 // 65536k, 40%
@@ -139,7 +124,8 @@ std::string redact_options(std::string_view options) {
   for (const std::string_view option : split_fields(options, ',')) {
     std::string_view value = option;
     const std::string_view key = take_field(value, '=');
-    if (!is_one_of(kFlags, option) && !(is_one_of(kNumbers, key) && is_amount(value))) continue;
+    const bool is_flag = is_one_of(kFlags, option) || is_one_of(kControllers, option);
+    if (!is_flag && !(is_one_of(kNumbers, key) && is_amount(value))) continue;
     if (!out.empty()) out += ',';
     out += option;
   }
@@ -255,7 +241,7 @@ std::string redact_descriptor_link(std::string_view target, Pseudonyms& names) {
   constexpr std::string_view kAnonymous = "anon_inode:";
   constexpr std::size_t kLongest = 48;
   const bool is_anonymous = target.substr(0, kAnonymous.size()) == kAnonymous && target.size() <= kLongest &&
-                            target.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-:[]") == kNone;
+                            consists_of(target, "abcdefghijklmnopqrstuvwxyz0123456789_-:[]");
   return is_anonymous ? std::string(target) : names.path(target);
 }
 

@@ -104,17 +104,6 @@ Result<void> make_durable(int fd, const std::string& path) {
   return {};
 }
 
-Result<void> write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "writing");
-    if (written == 0) return fail(ErrorKind::io, "writing: nothing was written");
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 Result<std::vector<std::string>> list_state_directory(int directory, const std::string& path) {
   UniqueFd own(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // a position of its own
   if (!own) return fail_errno(errno, "opening " + path);
@@ -145,17 +134,13 @@ Result<std::optional<StateFile>> read_state_file(int directory, const std::strin
   StateFile found;
   if (fstat(file.get(), &found.status) != 0) return fail_errno(errno, "looking at " + whole_path);
   if (!S_ISREG(found.status.st_mode)) return strange;
-  std::array<char, 16'384> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
-  while (true) {
-    const ssize_t got = read(file.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "reading " + whole_path);
-    if (got == 0) return found;
-    found.text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (found.text.size() > max_bytes) {
-      return fail(ErrorKind::malformed, whole_path + " is longer than " + std::to_string(max_bytes) + " bytes");
-    }
+  auto text = read_up_to(file.get(), max_bytes);
+  if (!text) return fail_errno(text.error().code, "reading " + whole_path);
+  if (text->truncated) {
+    return fail(ErrorKind::malformed, whole_path + " is longer than " + std::to_string(max_bytes) + " bytes");
   }
+  found.text = std::move(text->text);
+  return found;
 }
 
 Result<TemporaryFile> TemporaryFile::create(int directory, const std::string& path, const std::string& stem) {

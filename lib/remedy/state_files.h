@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "base/whole_io.h"
 
 namespace defused {
 
@@ -34,7 +35,6 @@ Result<UniqueFd> make_state_directory(const std::string& path);
 
 /// fsync. `path` is for the sentence.
 Result<void> make_durable(int fd, const std::string& path);
-Result<void> write_all(int fd, std::string_view text);
 
 /// Names in the directory, without "." and "..", in their order.
 Result<std::vector<std::string>> list_state_directory(int directory, const std::string& path);

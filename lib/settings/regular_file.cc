@@ -3,12 +3,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <array>
 #include <cerrno>
 
 #include "base/unique_fd.h"
+#include "base/whole_io.h"
 
 namespace defused {
 
@@ -18,18 +17,12 @@ Result<std::string> read_regular_file(const std::string& path, std::size_t max_b
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) return fail_errno(errno, path);
   if (!S_ISREG(status.st_mode)) return fail(ErrorKind::io, path + ": not a regular file");
-  std::string text;
-  std::array<char, 16384> buffer{};
-  while (true) {
-    const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, path);
-    if (got == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (text.size() > max_bytes) {
-      return fail(ErrorKind::malformed, path + ": larger than " + std::to_string(max_bytes) + " bytes");
-    }
+  auto file = read_up_to(fd.get(), max_bytes);
+  if (!file) return fail_errno(file.error().code, path);
+  if (file->truncated) {
+    return fail(ErrorKind::malformed, path + ": larger than " + std::to_string(max_bytes) + " bytes");
   }
+  return std::move(file->text);
 }
 
 }  // namespace defused

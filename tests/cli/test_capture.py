@@ -21,6 +21,7 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+from captured import without_times  # noqa: E402
 from daemon import DEFUSED, REPO, SLOW, mount_fusectl, wait_until  # noqa: E402
 
 CAPTURES = os.path.join(REPO, "tests", "captures")
@@ -43,16 +44,6 @@ def measured(*arguments):
         out.seek(0)
         err.seek(0)
         return child.returncode, out.read(), err.read().decode(), time.monotonic() - begin, usage.ru_maxrss << 10
-
-
-def without_times(value):
-    """A report without what only says when."""
-    if isinstance(value, list):
-        return [without_times(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    times = ("scanned_at", "duration_seconds", "stuck_seconds", "blocked_seconds", "server_gone_seconds", "at")
-    return {key: without_times(item) for key, item in value.items() if key not in times and not key.endswith("since")}
 
 
 def archive(path, members, mode="w"):
@@ -393,7 +384,7 @@ class Hostile(Case):
 
     # members, a part of the one sentence
     ABOUT = {"schema": "defused.capture/v1", "version": "1", "host": "h", "time_ns": 1, "boot_id": "", "all": False, "redacted": False}
-    LOOK = {"wall_ns": 1, "boottime_ns": 1, "file_reader": False, "wait_reader": False, "place_reader": False, "own": 1, "parent": 1, "left_out": 0,
+    LOOK = {"wall_ns": 1, "boottime_ns": 1, "file_reader": False, "wait_reader": False, "own": 1, "parent": 1, "left_out": 0,
             "connection_inodes": {}}
 
     @classmethod

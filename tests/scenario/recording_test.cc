@@ -142,9 +142,7 @@ class Replay {
     Replayed replayed;
     replayed.host = host;
     replayed.bpf_path = directory_->path() + "/bpf";
-    replayed.file_reader = about.file_reader;
-    replayed.wait_reader = about.wait_reader;
-    replayed.place_reader = about.place_reader;
+    replayed.look = about;
     replayed.tells_blindness = tells_blindness;
     replayed.fusectl_hook = make_recorded_hook(errors_, kRecordedFusectl);
     replayed.bpf_hook = make_recorded_hook(errors_, kRecordedBpf);

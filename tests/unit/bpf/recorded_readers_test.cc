@@ -74,12 +74,6 @@ TEST_CASE("waits come back as they were") {
   CHECK_FALSE((*back)[1].on_stack_complete);
 }
 
-TEST_CASE("places come back as they were") {
-  const std::string text = render_places({{4711, 4712, NamespaceId{4026531841}}});
-  CHECK(text == "4711 4712 4026531841\n");
-  CHECK(render_places(parse_places(text).value()) == text);
-}
-
 TEST_CASE("what is not such a line is refused, with its number") {
   const std::string good = "file 1 2 3\n";
   for (const char* bad :
@@ -94,7 +88,6 @@ TEST_CASE("what is not such a line is refused, with its number") {
         "1 1 0 0 thread - more \n", "1 0 0 0 thread - more -\n", "1 1 0 0 thread - more - -\n"}) {
     check_refused(&parse_waits, bad, 1);
   }
-  for (const char* bad : {"1 2\n", "1 2 3 4\n", "1 2 mnt:[3]\n"}) check_refused(&parse_places, bad, 1);
 }
 
 TEST_CASE("hostile text is refused without its bytes in the sentence") {
@@ -137,6 +130,4 @@ TEST_CASE("recorded readers read anew each time, and fail as their hook says") {
   fails = true;
   CHECK(recorded->read().error().kind == ErrorKind::timeout);
   CHECK(recorded->read().error().code == 62);
-  directory.write("places", "1 1 5\n");
-  CHECK(recorded_places(open())->read()->front().mount_namespace == NamespaceId{5});
 }

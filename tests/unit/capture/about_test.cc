@@ -18,7 +18,7 @@ std::string without(std::string text, const std::string& part, const std::string
 }
 
 LookAbout make_look() {
-  return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, true, 4711, 1, 3, {{40, 77}, {41, 78}}};
+  return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, 4711, 1, 3, {{40, 77}, {41, 78}}};
 }
 
 }  // namespace

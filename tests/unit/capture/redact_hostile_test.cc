@@ -111,7 +111,6 @@ const std::vector<std::string> kOthers = {"proc/uptime",
                                           "look.json",
                                           "bpf/files",
                                           "bpf/waits",
-                                          "bpf/places",
                                           "about.json",
                                           "sys/fs/fuse/connections/40/waiting",
                                           "proc/sys/fs/fuse/max_request_timeout"};

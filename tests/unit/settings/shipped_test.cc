@@ -7,7 +7,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
-#include <sstream>
 #include <string>
 
 #include "base/text.h"
@@ -21,11 +20,9 @@ namespace defused {
 namespace {
 
 std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE(file);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  std::string text = read_whole(path);
+  REQUIRE_FALSE(text.empty());
+  return text;
 }
 
 }  // namespace
