@@ -181,7 +181,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   read_hazards(proc_, limits_, walk_, snapshot);
   if (waits) merge_waits(*waits, snapshot.suspects);
   read_around(snapshot, evidence);
-  if (left_behind_ > 0) snapshot.gaps[{"reader", ErrorKind::timeout}] += std::exchange(left_behind_, 0);
+  if (left_behind_ > 0) snapshot.gaps[{kReader, ErrorKind::timeout}] += std::exchange(left_behind_, 0);
   return {};
 }
 

@@ -81,6 +81,9 @@ class Cycle {
   /// is not read.
   PassResult run(Bar bar, std::size_t readers = ReadLimits{}.readers);
 
+  /// Before a pass of a replay: so many readers were left behind then.
+  void replay_left_behind(std::uint64_t readers) { left_behind_ = readers; }
+
   /// What the last pass was read from, as sources.recording says: proc/, sys/, bpf/, errors, look.json (lib/capture).
   [[nodiscard]] FileTree take_recording();
 
@@ -90,6 +93,7 @@ class Cycle {
  private:
   Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock& clock, ProcRoot proc);
 
+  static constexpr const char* kReader = "reader";  ///< the gap of children that read for us and were left behind
   /// What one look may be recorded of, in bytes.
   static constexpr std::size_t kMostRecorded = 256U << 20U;
   /// Whether passes go on from nothing that an earlier one read, so that a record of one is all that it rests on.

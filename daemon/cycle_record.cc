@@ -9,6 +9,15 @@
 
 namespace defused {
 
+namespace {
+
+std::uint64_t count_left_behind(const char* reader, const Gaps& gaps) {
+  const auto found = gaps.find({reader, ErrorKind::timeout});
+  return found == gaps.end() ? 0 : found->second;
+}
+
+}  // namespace
+
 void Cycle::begin_recording(std::size_t most) {
   readings_ = most == 0 ? nullptr : std::make_unique<Readings>(most);
   recording_ = readings_.get();
@@ -43,6 +52,7 @@ void Cycle::end_recording() {
   about.wait_reader = wait_reader_ != nullptr;
   about.own = sources_.own.self;
   about.parent = sources_.own.parent;
+  about.readers_left_behind = count_left_behind(kReader, snapshot_.gaps);
   for (const ConnectionSample& sample : snapshot_.connections) {
     about.connection_inodes[sample.id.kernel_dev] = sample.directory_inode;
   }

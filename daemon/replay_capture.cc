@@ -99,6 +99,7 @@ class Replay {
           if (!made) return Failure(made.error());
           cycle_ = *std::move(made);
         }
+        cycle_->replay_left_behind(about_.readers_left_behind);
         last = cycle_->run(Bar::none);
       }
     }

@@ -144,6 +144,7 @@ std::string render_look(const LookAbout& look) {
                       {"own", look.own},
                       {"parent", look.parent},
                       {"left_out", look.left_out},
+                      {"readers_left_behind", look.readers_left_behind},
                       {"connection_inodes", inodes}});
 }
 
@@ -160,6 +161,10 @@ Result<LookAbout> parse_look(std::string_view text) {
   look.own = members.pid("own");
   look.parent = members.pid("parent");
   look.left_out = members.number("left_out", std::numeric_limits<std::uint64_t>::max());
+  // Those that the first versions made do not say it.
+  if (members.has("readers_left_behind")) {
+    look.readers_left_behind = members.number("readers_left_behind", std::numeric_limits<std::uint32_t>::max());
+  }
   look.connection_inodes = members.numbers("connection_inodes");
   if (!members.well()) return members.failure();
   return look;

@@ -31,9 +31,10 @@ struct LookAbout {
   Instant begin;
   bool file_reader = false;  ///< which readers of lib/bpf served
   bool wait_reader = false;
-  pid_t own = 0;               ///< the prober: neither user nor viewer
-  pid_t parent = 0;            ///< of it: neither it nor its other children are
-  std::uint64_t left_out = 0;  ///< readings that did not fit
+  pid_t own = 0;                          ///< the prober: neither user nor viewer
+  pid_t parent = 0;                       ///< of it: neither it nor its other children are
+  std::uint64_t left_out = 0;             ///< readings that did not fit
+  std::uint64_t readers_left_behind = 0;  ///< children that read for it and could not be ended: a gap
   /// The inode of each connection's directory: numbers are used again at once, and with another inode it is another
   /// one.
   std::map<std::uint32_t, std::uint64_t> connection_inodes;

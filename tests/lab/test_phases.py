@@ -19,6 +19,7 @@ QUICK = {"interval": "500ms", "pass_deadline": "1s" if SLOW == 1 else "3s"}
 # The phases of one pass, and how long each may take: then the prober is killed.
 PHASES = {"idle": 1.5, "processes": 1, "connections": 1, "hazards": 2, "open files": 1, "diagnosis": 1, "surroundings": 6.5,
           "start": 1}
+BUSY = 3  # seconds that a busy host may take beyond; without an end each of these waits would be for ever
 # Only in the first pass of a prober that finds something stuck (the lost ones are), or before it: the next one is caught.
 OF_NEXT = ("open files", "surroundings", "start")
 LOST = "defused_probers_lost_total"
@@ -38,7 +39,7 @@ def lose_prober(test, daemon, path, phase, lost):
     lost.append(caught)
     at_cap = len(lost) == daemon.settings.get("max_lost_probers")
     if not at_cap:
-        wait_until(lambda: (daemon.metric("defused_scans_total") or 0) > scans, PHASES[phase] + 2, daemon.log())
+        wait_until(lambda: (daemon.metric("defused_scans_total") or 0) > scans, PHASES[phase] + 1 + BUSY, daemon.log())
     hole = time.monotonic() - begin
     wait_until(lambda: daemon.metric(LOST) == len(lost), 10, f"{phase}: counted\n{daemon.log()}")
     test.assertTrue(is_unkillable(caught), read_text(f"/proc/{caught}/status"))
@@ -46,7 +47,7 @@ def lose_prober(test, daemon, path, phase, lost):
     test.assertRegex(daemon.log(), rf"prober {caught} .*missed the deadline of phase '{told}'")
     if not at_cap:
         scans = daemon.metric("defused_scans_total")
-        wait_until(lambda: daemon.metric("defused_scans_total") >= scans + 2, 3, "passes to go on")
+        wait_until(lambda: daemon.metric("defused_scans_total") >= scans + 2, 2 + BUSY, "passes to go on")
     return hole
 
 
@@ -199,7 +200,7 @@ class Phases(unittest.TestCase):
             scan.kill()
             scan.wait(5)
         took = time.monotonic() - begin
-        self.assertLess(took, (PHASES[phase] + 1) * SLOW)
+        self.assertLess(took, (PHASES[phase] + 1 + BUSY) * SLOW)
         self.assertTrue(is_unkillable(caught))
         self.assertRegex(errors, rf"left behind: unkillable prober {caught} ")
         self.assertIn("'processes'" if phase == "idle" else f"'{phase}'", errors)
@@ -232,7 +233,7 @@ class Phases(unittest.TestCase):
             begin = time.monotonic()
             with daemon:
                 print(f"ready {time.monotonic() - begin:.1f} s after the first prober was caught")
-                self.assertLess(time.monotonic() - begin, 3 * SLOW)
+                self.assertLess(time.monotonic() - begin, (2 + BUSY) * SLOW)
                 wait_until(lambda: daemon.metric(LOST) == 1, 5, daemon.log())
                 self.assertIn(f"prober {caught} ", daemon.log())
                 self.assertIn("missed the deadline of phase 'start'", daemon.log())

@@ -126,6 +126,7 @@ class Replay {
     for (const FileTree& look : looks_) {
       become(look);
       clock.advance(about_of(look).begin.boottime - clock.now().boottime);
+      (*cycle)->replay_left_behind(about_of(look).readers_left_behind);
       out.reports.push_back(say((*cycle)->run(Bar::none).report));
       if (recording != Recording::none) out.looks.push_back((*cycle)->take_recording());
     }
@@ -216,6 +217,27 @@ TEST_CASE("the record of each capture says what the capture says, of all and of 
     CHECK(about_of(all.looks.front()).left_out == 0);
   }
   CHECK(concerned < processes);  // most captures have hardly any others
+}
+
+TEST_CASE("readers that were left behind then are a gap of the replay, and of its record") {
+  const Recorded all = record_capture("linux-6.18.44-flush", Recording::all);
+  std::vector<FileTree> looks = all.looks;
+  LookAbout about = about_of(looks.back());
+  REQUIRE(about.readers_left_behind == 0);
+  about.readers_left_behind = 2;
+  looks.back().remove("look.json");
+  looks.back().add_file("look.json", render_look(about));
+  const Recorded again = Replay(looks).run(host_of(all), false, Recording::all);
+  const auto gap_of = [](const std::string& report) -> std::optional<int> {
+    const Json parsed = Json::parse(report);
+    for (const Json& gap : parsed.at("gaps")) {
+      if (gap.at("file") == "reader" && gap.at("kind") == "timeout") return gap.at("count").get<int>();
+    }
+    return std::nullopt;
+  };
+  CHECK_FALSE(gap_of(again.reports.front()));
+  CHECK(gap_of(again.reports.back()) == 2);
+  CHECK(about_of(again.looks.back()).readers_left_behind == 2);
 }
 
 TEST_CASE("a record of a replay is the record, and one of its candidates says the same") {

@@ -18,7 +18,7 @@ std::string without(std::string text, const std::string& part, const std::string
 }
 
 LookAbout make_look() {
-  return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, 4711, 1, 3, {{40, 77}, {41, 78}}};
+  return {{12'345'678'901ns, 1'795'522'500'000'000'001ns}, true, false, 4711, 1, 3, 3, {{40, 77}, {41, 78}}};
 }
 
 }  // namespace
@@ -88,6 +88,12 @@ TEST_CASE("look.json comes back as it was written, and what is not as it should 
   CHECK(render_look(*back) == text);
   CHECK(back->begin == make_look().begin);
   CHECK(back->connection_inodes == make_look().connection_inodes);
+  CHECK(back->readers_left_behind == 3);
+  const auto older = parse_look(without(text, "\"readers_left_behind\":3,", ""));
+  REQUIRE(older);
+  CHECK(older->readers_left_behind == 0);
+  CHECK(parse_look(without(text, "\"readers_left_behind\":3", "\"readers_left_behind\":-1")).error().message ==
+        "look.json: readers_left_behind: expected a whole number from 0 to 4294967295");
   CHECK(back->own == 4711);
   CHECK(back->file_reader);
   CHECK_FALSE(back->wait_reader);

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <map>
 #include <thread>
+#include <utility>
 
 #include "procfs/bounded_read.h"
 #include "procfs/parse.h"
@@ -145,6 +146,34 @@ Slept read_own(ReadRecorder* recorder = nullptr) {
 
 bool has_sched() { return access("/proc/self/sched", R_OK) == 0; }
 
+// A realtime task that holds `cpu` until it is destroyed, at most 600 ms.
+class Hog {
+ public:
+  explicit Hog(std::uint32_t cpu)
+      : thread_([this, cpu] {
+          const sched_param first{.sched_priority = 1};
+          const bool may = bind_self(cpu) && sched_setscheduler(0, SCHED_FIFO, &first) == 0;
+          holds_ = may ? 1 : -1;
+          const Nanoseconds until = boot_time() + 600ms;
+          while (may && !enough_ && boot_time() < until) {
+          }
+        }) {
+    while (holds_ == 0) std::this_thread::sleep_for(1ms);
+  }
+  Hog(const Hog&) = delete;
+  Hog& operator=(const Hog&) = delete;
+  ~Hog() {
+    enough_ = true;
+    thread_.join();
+  }
+  [[nodiscard]] bool holds() const { return holds_ > 0; }
+
+ private:
+  std::atomic<int> holds_ = 0;
+  std::atomic<bool> enough_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
 
 TEST_CASE("each thread is of the age that the clock of its own CPU tells") {
@@ -271,24 +300,14 @@ TEST_CASE("a CPU that nobody may run on has no clock, and that is noted") {
   CHECK(CPU_EQUAL(&before, &after) != 0);
 }
 
-// A child that waits there for its turn could not even die of SIGKILL.
+// A child that waits there for its turn could not even die of SIGKILL. One try may be in vain: the kernel gives other
+// tasks 5 % of each second, and a busy host may have no time for the free CPU, or none for a child to die in time.
 TEST_CASE("a CPU that a realtime task holds costs its time-out, and no child is left behind") {
   const std::vector<std::uint32_t> cpus = list_cpus(own_cpus());
   if (cpus.size() < 2) {
     WARN("one CPU is too few");
     return;
   }
-  std::atomic<int> holds = 0;
-  std::atomic<bool> enough = false;
-  std::thread hog([&] {
-    const sched_param first{.sched_priority = 1};
-    const bool may = bind_self(cpus.back()) && sched_setscheduler(0, SCHED_FIFO, &first) == 0;
-    holds = may ? 1 : -1;
-    const Nanoseconds until = boot_time() + 600ms;
-    while (may && !enough && boot_time() < until) {
-    }
-  });
-  while (holds == 0) std::this_thread::sleep_for(1ms);
   const auto proc = ProcRoot::open();
   REQUIRE(proc);
   ReadLimits limits;
@@ -296,19 +315,23 @@ TEST_CASE("a CPU that a realtime task holds costs its time-out, and no child is 
   std::vector<pid_t> lost;
   limits.left_behind = [&](pid_t reader) { lost.push_back(reader); };
   const cpu_set_t before = own_cpus();
-  REQUIRE(bind_self(cpus.front()));  // what is on the same CPU as the hog would not come to it
-  const auto results =
-      read_clocks(*proc, limits, {{"self/held", false, cpus.back()}, {"self/free", false, cpus.front()}});
-  enough = true;
-  hog.join();
-  REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
-  if (holds < 0) {
-    WARN("no right to be a realtime task");
-    return;
+  bool seen = false;
+  for (int tries = 0; tries < 10 && !seen; ++tries) {
+    Hog hog(cpus.back());
+    if (!hog.holds()) {
+      WARN("no right to be a realtime task");
+      return;
+    }
+    REQUIRE(bind_self(cpus.front()));  // what is on the same CPU as the hog would not come to it
+    const auto results =
+        read_clocks(*proc, limits, {{"self/held", false, cpus.back()}, {"self/free", false, cpus.front()}});
+    REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
+    REQUIRE(results.size() == 2);
+    seen = !results[0] && results[0].error().kind == ErrorKind::timeout && results[1].has_value() == has_sched() &&
+           lost.empty();
+    for (const pid_t child : std::exchange(lost, {})) CHECK(waitpid(child, nullptr, 0) == child);
+    CHECK(waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
+    CHECK(errno == ECHILD);
   }
-  CHECK(results[0].error().kind == ErrorKind::timeout);
-  CHECK(results[1].has_value() == has_sched());
-  CHECK(lost.empty());
-  CHECK(waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
-  CHECK(errno == ECHILD);
+  CHECK(seen);
 }
