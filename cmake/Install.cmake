@@ -16,6 +16,10 @@ function(defused_install_with_paths file destination)
 endfunction()
 
 install(TARGETS defused_program RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+# Makes a deadlock to look at (docs/OPERATING.md, "See it find one").
+if(TARGET defused-lab)
+  install(TARGETS defused-lab RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/defused)
+endif()
 
 defused_install_with_paths(systemd/defused.service lib/systemd/system)
 install(FILES systemd/defused.sysusers DESTINATION lib/sysusers.d RENAME defused.conf)

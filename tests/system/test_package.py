@@ -15,8 +15,9 @@ from debian_root import forbid_services, refresh, run_inside, unpack_root
 CONFIG = "etc/defused/defused.json"
 STATE = "var/lib/defused"
 WANTED = "etc/systemd/system/multi-user.target.wants/defused.service"
+PROGRAMS = ("usr/sbin/defused", "usr/libexec/defused/defused-lab")
 # Where each kind of file belongs; one of each is looked for.
-PLACES = ("usr/sbin/defused", "usr/lib/systemd/system/defused.service", "usr/lib/sysusers.d/defused.conf", CONFIG,
+PLACES = (*PROGRAMS, "usr/lib/systemd/system/defused.service", "usr/lib/sysusers.d/defused.conf", CONFIG,
           "usr/share/defused/systemd/enforce.conf", "usr/share/man/man8/defused-run.8.gz", "usr/share/man/man5/defused.json.5.gz",
           "usr/share/bash-completion/completions/defused", "usr/share/zsh/vendor-completions/_defused",
           "usr/share/defused/prometheus/defused.rules.yml", "usr/share/defused/node-problem-detector/defused-monitor.json",
@@ -55,7 +56,7 @@ class Contents(Package):
         self.assertEqual([place for place in PLACES if place not in paths], [])
         for mode, owner, path in entries:
             self.assertEqual(owner, "root/root", path)
-            self.assertRegex(mode, r"^(drwxr-xr-x|-rw-r--r--|lrwxrwxrwx)$" if path != "usr/sbin/defused" else r"^-rwxr-xr-x$", path)
+            self.assertRegex(mode, r"^(drwxr-xr-x|-rw-r--r--|lrwxrwxrwx)$" if path not in PROGRAMS else r"^-rwxr-xr-x$", path)
         strangers = [path for path in paths if not re.match(r"(usr(/|$)|etc(/$|/defused/)|$)", path)]
         self.assertEqual(strangers, [])
         self.assertFalse([path for path in paths if re.search(r"\.scd$|site-functions|/test_|\.pyc$", path)])
@@ -67,10 +68,11 @@ class Contents(Package):
             self.assertIn(library, depends)
         self.assertEqual(run("dpkg-deb", "--info", str(self.package), "conffiles").split(), ["/" + CONFIG])
 
-    def test_the_program_is_stripped(self):
+    def test_the_programs_are_stripped(self):
         tree = self.directory / "tree"
         run("dpkg-deb", "--extract", str(self.package), str(tree))
-        self.assertNotIn(".debug_info", run("readelf", "--sections", "--wide", str(tree / "usr/sbin/defused")))
+        for program in PROGRAMS:
+            self.assertNotIn(".debug_info", run("readelf", "--sections", "--wide", str(tree / program)))
 
     def test_again_gives_the_same_bytes(self):
         again = make_package(self.directory / "again")
