@@ -114,8 +114,8 @@ auto members(Is<Selectors> auto& it) {
   return std::tie(it.fstypes, it.sources, it.mount_points, it.container_ids, it.pod_uids, it.cgroups);
 }
 auto members(Is<PolicySettings> auto& it) {
-  return std::tie(it.mode, it.min_stuck, it.min_samples, it.require_proven, it.allow, it.deny, it.cooldown,
-                  it.max_aborts, it.max_aborts_window, it.breaker_failures);
+  return std::tie(it.mode, it.min_stuck, it.min_samples, it.require_proven, it.require_host_pid_namespace, it.allow,
+                  it.deny, it.cooldown, it.max_aborts, it.max_aborts_window, it.breaker_failures);
 }
 auto members(Is<RemedySettings> auto& it) {
   return std::tie(it.watch, it.before_hook, it.after_hook, it.hook_timeout, it.evidence_bundles, it.evidence_bytes);

@@ -39,6 +39,7 @@ struct PolicySettings {
   Nanoseconds min_stuck = 60s;
   std::uint32_t min_samples = 3;
   bool require_proven = true;
+  bool require_host_pid_namespace = true;  ///< of who acts: he sees every process that may answer
   Selectors allow = {{"fuse", "fuse.*"}, {}, {}, {}, {}, {}};
   Selectors deny = {{"fuse.lxcfs", "fuse.sysboxfs", "fuse.fuse-overlayfs", "fuseblk"}, {}, {}, {}, {}, {}};
   Nanoseconds cooldown = 1h;     ///< no second abort of the same connection within

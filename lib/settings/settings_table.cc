@@ -72,6 +72,9 @@ std::vector<SettingsKey> proof_keys() {
       {"remedy.require_proven",
        "Act only where the kernel itself names the connection of each server (BPF, or Linux 6.16)",
        FlagKey{[](Settings& s) -> bool& { return s.policy.require_proven; }}},
+      {"remedy.require_host_pid_namespace",
+       "Act only in the PID namespace of the host, where every process that may answer is seen",
+       FlagKey{[](Settings& s) -> bool& { return s.policy.require_host_pid_namespace; }}},
   };
 }
 

@@ -111,6 +111,7 @@ TEST_CASE("settings with every field set survive the way there and back") {
   CHECK(back->interval == std::chrono::seconds(1));
   CHECK(back->policy.mode == Mode::enforce);
   CHECK_FALSE(back->policy.require_proven);
+  CHECK_FALSE(back->policy.require_host_pid_namespace);
   CHECK(back->policy.allow.fstypes == std::vector<std::string>{"fuse.lab"});
   CHECK(back->policy.deny.fstypes.empty());
   CHECK(back->policy.max_aborts_window == std::chrono::hours(2));

@@ -204,6 +204,7 @@ Settings make_sample_settings() {
   policy.min_stuck = std::chrono::seconds(5);
   policy.min_samples = 6;
   policy.require_proven = false;
+  policy.require_host_pid_namespace = false;
   policy.allow = Selectors{{"fuse.lab"}, {"s3:*"}, {"/mnt/*"}, {"0123*"}, {"8a1b*"}, {"/kubepods*"}};
   policy.deny = Selectors{{}, {"x"}, {"/"}, {"abcd"}, {"p"}, {"/system.slice/*"}};
   policy.cooldown = std::chrono::seconds(7);

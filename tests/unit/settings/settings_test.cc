@@ -18,7 +18,7 @@ TEST_CASE("every key reaches its setting") {
     "mode": "enforce", "interval": "1s", "pass_deadline": "1m30s", "max_lost_probers": 3, "expose_source": "full",
     "state_directory": "/srv/state", "runtime_directory": "/srv/run", "front_user": "nobody",
     "detect": { "stuck_after": "2s" },
-    "remedy": { "min_stuck": "2s", "min_samples": 2, "require_proven": false,
+    "remedy": { "min_stuck": "2s", "min_samples": 2, "require_proven": false, "require_host_pid_namespace": false,
                 "allow": { "fstypes": ["fuse.lab*"], "sources": ["a:*"], "mount_points": ["/b"],
                            "container_ids": ["c*"], "pod_uids": ["d"], "cgroups": ["/e/*", "/E"] },
                 "deny": { "fstypes": [], "sources": ["f"], "mount_points": ["/g"],
@@ -42,6 +42,7 @@ TEST_CASE("every key reaches its setting") {
   wanted.policy.min_stuck = 2s;
   wanted.policy.min_samples = 2;
   wanted.policy.require_proven = false;
+  wanted.policy.require_host_pid_namespace = false;
   wanted.policy.allow = {{"fuse.lab*"}, {"a:*"}, {"/b"}, {"c*"}, {"d"}, {"/e/*", "/E"}};
   wanted.policy.deny = {{}, {"f"}, {"/g"}, {"h"}, {"i"}, {"/j"}};
   wanted.policy.cooldown = 0s;
