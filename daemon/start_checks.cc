@@ -17,6 +17,7 @@
 #include "daemon/kernel_features.h"
 #include "fusectl/fuse_root.h"
 #include "procfs/proc_root.h"
+#include "remedy/remedy.h"
 
 namespace defused {
 
