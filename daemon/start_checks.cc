@@ -104,7 +104,7 @@ void check_proof(const Settings& settings, const HostFacts& facts, StartFindings
   sentence +=
       facts.has_bpf_built_in ? "this kernel has no BTF (/sys/kernel/btf/vmlinux)" : "this program was built without";
   if (settings.policy.require_proven && settings.policy.mode != Mode::observe) {
-    sentence += "; with policy.require_proven each abort is held by server_inferred";
+    sentence += "; with remedy.require_proven each abort is held by server_inferred";
   }
   out.warnings.push_back(std::move(sentence));
 }

@@ -124,7 +124,7 @@ TEST_CASE("what no proof can come of is said, also what it holds") {
       "(/sys/kernel/btf/vmlinux)";
   CHECK(check(Mode::observe, facts).warnings == Sentences{sentence});
   CHECK(check(Mode::enforce, facts).warnings ==
-        Sentences{sentence + "; with policy.require_proven each abort is held by server_inferred"});
+        Sentences{sentence + "; with remedy.require_proven each abort is held by server_inferred"});
   Settings inferring = in_mode(Mode::enforce);
   inferring.policy.require_proven = false;
   CHECK(check_start(inferring, facts).warnings == Sentences{sentence});
