@@ -5,8 +5,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,9 +43,7 @@ Result<Taken> take(std::string path, bool is_directory, unsigned long flags) {
   taken.is_directory = is_directory;
   taken.flags = flags;
   // What is read-only on the host stays it.
-  struct statfs found {};
-  if (fstatfs(taken.from.get(), &found) < 0) return fail_errno(errno, "asking for the mount of " + taken.path);
-  if ((static_cast<unsigned long>(found.f_flags) & ST_RDONLY) != 0) taken.flags |= MS_RDONLY;
+  if (access(taken.path.c_str(), W_OK) < 0 && errno == EROFS) taken.flags |= MS_RDONLY;
   return taken;
 }
 
@@ -125,6 +121,13 @@ Result<void> swap_roots() {
   return {};
 }
 
+Result<void> build_and_enter(const RootPlan& plan) {
+  // As slaves, so that an unmount on the host is one here too: these copies must keep no file system alive.
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0) return fail_errno(errno, "receiving unmounts");
+  auto built = build(plan);
+  return built ? swap_roots() : built;
+}
+
 // pivot_root refuses the first root of a kernel, where an initramfs was never left.
 bool is_on_first_root() {
   const UniqueFd file(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
@@ -145,14 +148,13 @@ bool is_on_first_root() {
 }  // namespace
 
 Result<void> enter_confined_root(const RootPlan& plan) {
+  const UniqueFd before(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (is_on_first_root()) return fail(ErrorKind::unsupported, "the root of this host is its initramfs");
   if (unshare(CLONE_NEWNS) < 0) return fail_errno(errno, "making a mount namespace");
-  // As slaves, so that an unmount on the host is one here too: these copies must keep no file system alive.
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0) return fail_errno(errno, "receiving unmounts");
-  auto done = build(plan);
-  if (done) done = swap_roots();
+  const auto done = build_and_enter(plan);
   if (done) return {};
-  if (chdir("/") == 0) umount2(kWorkplace, MNT_DETACH);  // the mounts are as they were
+  // Back to where it came from; where that takes more than it may, among copies of the same mounts.
+  if (setns(before.get(), CLONE_NEWNS) < 0 && chdir("/") == 0) umount2(kWorkplace, MNT_DETACH);
   return done;
 }
 

@@ -69,8 +69,8 @@ class ProberKeeper {
     Nanoseconds started{0};
     std::optional<Nanoseconds> deadline;  ///< of the phase; nothing: idle
     std::string phase;
-    SandboxPlan plan;
-    SandboxGround ground;
+    SandboxPlan plan = {};
+    SandboxGround ground = {};
     bool outdated = false;  ///< its sandbox is
   };
   struct Dying {
