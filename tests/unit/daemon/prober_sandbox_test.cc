@@ -169,7 +169,7 @@ TEST_CASE("who looks can open no abort file, and write nothing but the state dir
   }
   CHECK(outcome_of(looks, [&] { return open_to(elsewhere.file("a"), O_RDWR | O_CREAT); }) == ENOENT);
   CHECK(outcome_of(looks, [] { return open_to("/a", O_RDWR | O_CREAT); }) == EROFS);
-  CHECK(outcome_of(looks, [] { return mkdir("/tmp", 0700); }) == EROFS);
+  CHECK(outcome_of(looks, [] { return mkdir("/made", 0700); }) == EROFS);
   CHECK(outcome_of(looks, [] { return open_to("/proc/sys/kernel/core_pattern", O_WRONLY); }) == EROFS);
   CHECK(outcome_of(looks, [] { return open_to("/sys/kernel/mm/transparent_hugepage/enabled", O_WRONLY); }) == EROFS);
   CHECK(outcome_of(looks, [] { return open_to("/etc/passwd", O_RDONLY); }) == ENOENT);
