@@ -27,6 +27,7 @@
 #include "confined_child.h"
 #include "daemon/capabilities.h"
 #include "fusectl/fuse_root.h"
+#include "procfs/proc_root.h"
 #include "temporary_directory.h"
 
 using namespace defused;
@@ -212,6 +213,11 @@ TEST_CASE("the sandbox leaves what reading other processes takes") {
   }
   std::array<char, 64> text{};
   CHECK(outcome_of(looks, [&] { return readlink((parent + "/ns/pid").c_str(), text.data(), text.size()); }) == 0);
+  // A link like any other, which its /proc does not follow.
+  CHECK(outcome_of(looks, [] {
+          const auto proc = ProcRoot::open();
+          return holds(proc && proc->files().read_link("self/ns/pid"));
+        }) == 0);
   CHECK(outcome_of(looks, [] { return open_to("/dev/fuse", O_RDONLY); }) == 0);
   CHECK(outcome_of(looks, [] { return clone_with(0); }) == 0);
   CHECK(outcome_of(looks, [] {
