@@ -4,8 +4,10 @@
 #include <sys/capability.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -47,6 +49,26 @@ CapabilitySet held_by(std::uint32_t holders) {
     if ((need.held_by & holders) != 0) out.insert(need.number);
   }
   return out;
+}
+
+using CapabilityState = std::unique_ptr<void, int (*)(void*)>;
+
+// Those of `kept` that this process has.
+Result<void> set_flag(const CapabilityState& state, cap_flag_t flag, const CapabilitySet& kept) {
+  const CapabilitySet have = effective_capabilities();
+  std::vector<cap_value_t> left;
+  std::set_intersection(kept.begin(), kept.end(), have.begin(), have.end(), std::back_inserter(left));
+  if (left.empty()) return {};
+  if (cap_set_flag(static_cast<cap_t>(state.get()), flag, static_cast<int>(left.size()), left.data(), CAP_SET) < 0)
+    return fail_errno(errno, "keeping capabilities");
+  return {};
+}
+
+Result<void> apply(const CapabilityState& state) {
+  if (cap_set_proc(static_cast<cap_t>(state.get())) < 0) return fail_errno(errno, "dropping capabilities");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+    return fail_errno(errno, "dropping ambient capabilities");
+  return {};
 }
 
 }  // namespace
@@ -93,22 +115,21 @@ CapabilitySet effective_capabilities() {
 bool is_in_bounding_set(int capability) { return prctl(PR_CAPBSET_READ, capability) == 1; }
 
 Result<void> keep_capabilities(const CapabilitySet& kept) {
-  const std::unique_ptr<void, int (*)(void*)> wanted(cap_init(), &cap_free);
+  const CapabilityState wanted(cap_init(), &cap_free);
   if (!wanted) return fail_errno(errno, "keeping capabilities");
-  const CapabilitySet have = effective_capabilities();
-  std::vector<cap_value_t> left;
-  for (const int capability : kept) {
-    if (have.count(capability) > 0) left.push_back(capability);
-  }
   for (const cap_flag_t flag : {CAP_PERMITTED, CAP_EFFECTIVE}) {
-    if (left.empty()) continue;
-    if (cap_set_flag(static_cast<cap_t>(wanted.get()), flag, static_cast<int>(left.size()), left.data(), CAP_SET) < 0)
-      return fail_errno(errno, "keeping capabilities");
+    if (auto set = set_flag(wanted, flag, kept); !set) return set;
   }
-  if (cap_set_proc(static_cast<cap_t>(wanted.get())) < 0) return fail_errno(errno, "dropping capabilities");
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-    return fail_errno(errno, "dropping ambient capabilities");
-  return {};
+  return apply(wanted);
+}
+
+Result<void> use_capabilities(const CapabilitySet& used) {
+  const CapabilityState wanted(cap_get_proc(), &cap_free);
+  if (!wanted) return fail_errno(errno, "keeping capabilities");
+  if (cap_clear_flag(static_cast<cap_t>(wanted.get()), CAP_EFFECTIVE) < 0)
+    return fail_errno(errno, "keeping capabilities");
+  if (auto set = set_flag(wanted, CAP_EFFECTIVE, used); !set) return set;
+  return apply(wanted);
 }
 
 Result<void> keep_bounding_set(const CapabilitySet& kept) {

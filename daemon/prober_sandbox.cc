@@ -201,7 +201,9 @@ Result<std::vector<std::string>> confine_prober(const SandboxPlan& plan) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail_errno(errno, "PR_SET_NO_NEW_PRIVS");
   }
   const Mode mode = plan.acts ? Mode::enforce : Mode::observe;
-  if (auto done = keep_capabilities(capabilities_of_prober(mode, plan.hooks)); !done) return Failure(done.error());
+  const CapabilitySet kept = capabilities_of_prober(mode, plan.hooks);
+  // A hook that gained capabilities would outlive the prober.
+  if (auto done = plan.hooks ? use_capabilities(kept) : keep_capabilities(kept); !done) return Failure(done.error());
   auto filtered = load_prober_filter(plan.hooks);
   if (!filtered && filtered.error().kind == ErrorKind::denied && plan.hooks) {
     // Without CAP_SYS_ADMIN a filter needs it; then hooks are what the prober is.
