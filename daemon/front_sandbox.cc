@@ -3,19 +3,17 @@
 
 #include <grp.h>
 #include <pwd.h>
-#include <seccomp.h>
 #include <signal.h>
-#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <memory>
-#include <vector>
 
+#include "daemon/capabilities.h"
 #include "daemon/front_landlock.h"
+#include "daemon/seccomp_filter.h"
 #include "exporters/textfile/textfile.h"
 
 namespace defused {
@@ -99,23 +97,13 @@ constexpr std::uint32_t kElse = SCMP_ACT_KILL_PROCESS;
 // 256 clients, 16 listeners, and what the front has for itself.
 constexpr rlim_t kMaxDescriptors = 512;
 
-using Conditions = std::vector<scmp_arg_cmp>;
-
-Result<void> add_rule(scmp_filter_ctx filter, std::uint32_t action, int number, const Conditions& conditions = {}) {
-  if (action == kElse) return {};  // libseccomp refuses a rule that says what is the case anyway
-  const int error =
-      seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(conditions.size()), conditions.data());
-  if (error < 0) return fail_errno(-error, "adding a seccomp rule");
-  return {};
-}
-
 scmp_arg_cmp argument(unsigned index, scmp_compare how, int value) {
   return {index, how, static_cast<scmp_datum_t>(value), 0};
 }
 
 // One new file below one directory, its name, its mode, its removal. Each openat is either all of that or refused: the
 // conditions leave nothing between them, since what no rule speaks of ends the process.
-Result<void> add_textfile_rules(scmp_filter_ctx filter) {
+Result<void> add_textfile_rules(SeccompFilter& filter) {
   constexpr int kFlags = TextfileWriter::kOpenFlags;
   const scmp_arg_cmp here = argument(0, SCMP_CMP_EQ, kTextfileDescriptor);
   const scmp_arg_cmp elsewhere = argument(0, SCMP_CMP_NE, kTextfileDescriptor);
@@ -123,7 +111,7 @@ Result<void> add_textfile_rules(scmp_filter_ctx filter) {
   struct Rule {
     std::uint32_t action;
     int number;
-    Conditions conditions;
+    SeccompFilter::Conditions conditions;
   };
   const std::array rules = std::to_array<Rule>({
       {SCMP_ACT_ALLOW, SCMP_SYS(openat), {here, argument(2, SCMP_CMP_EQ, kFlags)}},
@@ -135,23 +123,8 @@ Result<void> add_textfile_rules(scmp_filter_ctx filter) {
       {SCMP_ACT_ALLOW, SCMP_SYS(fchmod), {}},
   });
   for (const Rule& rule : rules) {
-    if (auto added = add_rule(filter, rule.action, rule.number, rule.conditions); !added) return added;
+    if (auto added = filter.add(rule.action, rule.number, rule.conditions); !added) return added;
   }
-  return {};
-}
-
-Result<void> drop_bounding_set() {
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
-    if (prctl(PR_CAPBSET_DROP, capability) < 0) return fail_errno(errno, "dropping a capability from the bounding set");
-  }
-  return {};
-}
-
-Result<void> drop_capabilities() {
-  const std::unique_ptr<void, int (*)(void*)> none(cap_init(), &cap_free);
-  if (!none || cap_set_proc(static_cast<cap_t>(none.get())) < 0) return fail_errno(errno, "dropping capabilities");
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-    return fail_errno(errno, "dropping ambient capabilities");
   return {};
 }
 
@@ -181,9 +154,9 @@ FrontAccount find_front_account(const std::string& name) {
 Result<void> give_up_privileges(const FrontAccount& account, Textfile textfile) {
   if (chdir("/") < 0) return fail_errno(errno, "changing to /");
   if (auto done = limit_resources(); !done) return done;
-  if (auto done = drop_bounding_set(); !done) return done;
+  if (auto done = keep_bounding_set({}); !done) return done;
   if (auto done = change_account(account); !done) return done;
-  if (auto done = drop_capabilities(); !done) return done;
+  if (auto done = keep_capabilities({}); !done) return done;
   if (prctl(PR_SET_DUMPABLE, 0) < 0) return fail_errno(errno, "PR_SET_DUMPABLE");
   // The change of user cleared it; without it a supervisor that dies would leave a front on the port.
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail_errno(errno, "PR_SET_PDEATHSIG");
@@ -192,22 +165,18 @@ Result<void> give_up_privileges(const FrontAccount& account, Textfile textfile) 
 }
 
 Result<void> load_front_filter(Textfile textfile) {
-  const std::unique_ptr<void, decltype(&seccomp_release)> filter(seccomp_init(kElse), &seccomp_release);
-  if (!filter) return fail(ErrorKind::io, "seccomp_init failed");
-  // All threads, or none.
-  if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error < 0)
-    return fail_errno(-error, "asking for a filter of all threads");
+  auto filter = SeccompFilter::create(kElse);
+  if (!filter) return Failure(filter.error());
   for (const int number : kAllowed) {
-    if (auto added = add_rule(filter.get(), SCMP_ACT_ALLOW, number); !added) return added;
+    if (auto added = filter->add(SCMP_ACT_ALLOW, number); !added) return added;
   }
   for (const int number : kRefused) {
-    if (auto added = add_rule(filter.get(), SCMP_ACT_ERRNO(EPERM), number); !added) return added;
+    if (auto added = filter->add(SCMP_ACT_ERRNO(EPERM), number); !added) return added;
   }
-  auto files = textfile == Textfile::written ? add_textfile_rules(filter.get())
-                                             : add_rule(filter.get(), SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat));
+  auto files = textfile == Textfile::written ? add_textfile_rules(*filter)
+                                             : filter->add(SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat));
   if (!files) return files;
-  if (const int error = seccomp_load(filter.get()); error < 0) return fail_errno(-error, "loading the seccomp filter");
-  return {};
+  return filter->load();
 }
 
 }  // namespace defused

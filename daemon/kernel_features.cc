@@ -2,6 +2,7 @@
 #include "daemon/kernel_features.h"
 
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@ bool has_openat2() {
   const UniqueFd proc(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
   return UniqueFd(static_cast<int>(syscall(SYS_openat2, proc.get(), ".", &how, sizeof how))).valid();
 }
+
+bool has_landlock() { return syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0; }
 
 // A file of this very process, which cannot be stuck while it reads.
 std::optional<bool> can_read_own(const char* path) {
@@ -69,6 +72,7 @@ KernelFeatures read_kernel_features() {
   features.sched = can_read_own("/proc/self/sched");
   features.btf = access("/sys/kernel/btf/vmlinux", F_OK) == 0;
   features.fusectl_mounted = is_fusectl_mounted();
+  features.landlock = has_landlock();
   if (geteuid() != 0) return features;
   features.stacks = can_read_own("/proc/self/stack").value_or(false);
   features.bpf_files = FileReader::load().has_value();

@@ -27,6 +27,7 @@ struct KernelFeatures {
   std::optional<bool> bpf_places;        ///< in which mount namespace a thread is (Linux 5.8)
   std::optional<bool> fuse_flush_waits;  ///< an exiting thread waits for the answer to its FLUSH
   std::optional<bool> fusectl_mounted;
+  std::optional<bool> landlock;  ///< the front is confined to the files that it writes (Linux 5.13)
   std::optional<std::uint64_t> default_request_timeout_seconds;  ///< fs.fuse.default_request_timeout (Linux 6.15)
   std::optional<std::uint64_t> max_request_timeout_seconds;
 };

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "base/file_tree.h"
 #include "base/text.h"
@@ -15,6 +16,7 @@
 #include "daemon/cycle.h"
 #include "daemon/exit_codes.h"
 #include "daemon/log.h"
+#include "daemon/prober_sandbox.h"
 #include "daemon/process_usage.h"
 #include "daemon/spawn.h"
 #include "model/codec.h"
@@ -64,6 +66,7 @@ class Prober {
       cycle_->set_settings(*std::move(settings));
       return true;
     }
+    if (!confine(*settings)) return false;
     CycleSources sources;
     sources.own = OwnProcesses{getpid(), getppid()};
     sources.subject = options_.subject;
@@ -79,6 +82,20 @@ class Prober {
     auto cycle = Cycle::create(*std::move(settings), std::move(sources), std::move(events), clock_);
     if (!cycle) return complain("start", cycle.error());
     cycle_ = *std::move(cycle);
+    return true;
+  }
+
+  // As soon as it is known what it has to be able to do, and before anything of the host is read. `defused abort` looks
+  // first and acts later, in the same process.
+  bool confine(const Settings& settings) {
+    Settings meant = settings;
+    if (options_.by_hand) meant.policy.mode = Mode::enforce;
+    SandboxPlan plan = plan_sandbox(meant);
+    plan.writes_state = options_.keeps_records;
+    const auto notes = confine_prober(plan);
+    if (!notes) return complain("the sandbox", notes.error());
+    for (const std::string& note : *notes) log_->info(note);
+    usage_.emplace();
     return true;
   }
 
@@ -158,7 +175,7 @@ class Prober {
     Message message;
     message.type = MessageType::report;
     message.pass = pass_;
-    message.usage = usage_.read();
+    message.usage = usage_->read();
     send(message, memfd->get());
   }
 
@@ -175,7 +192,7 @@ class Prober {
   UniqueFd channel_;
   const ProberOptions& options_;
   SystemClock clock_;
-  UsageReader usage_;
+  std::optional<UsageReader> usage_;  ///< once there is a /proc for good
   std::unique_ptr<Logger> log_;
   std::unique_ptr<Cycle> cycle_;
   Nanoseconds step_limit_{0};  ///< Settings::pass_deadline

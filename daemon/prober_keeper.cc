@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "daemon/lost_probers.h"
 #include "model/codec.h"
@@ -15,6 +16,8 @@ namespace {
 constexpr Nanoseconds kGrace = std::chrono::seconds(1);
 // Where one that was just killed may be the one too many: until it is looked at again.
 constexpr Nanoseconds kJustKilled = std::chrono::milliseconds(20);
+// From being asked to end, between two passes.
+constexpr Nanoseconds kLeaving = std::chrono::seconds(1);
 // Until the next try where the cap on lost probers is reached.
 constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
 
@@ -35,6 +38,11 @@ void ProberKeeper::set_settings(const Settings& settings) {
   settings_ = settings;
   if (at_cap_) next_start_ = Nanoseconds(0);  // the cap may be another now
   if (!prober_.child.running()) return;
+  if (plan_sandbox(settings_) == prober_.plan && !prober_.outdated) return hand_settings();
+  if (!std::exchange(prober_.outdated, true)) log_.info("the prober is replaced: these settings take another sandbox");
+}
+
+void ProberKeeper::hand_settings() {
   const auto memfd = make_sealed_memfd("defused-settings", encode_settings(settings_));
   Message message;
   message.type = MessageType::settings;
@@ -74,11 +82,32 @@ void ProberKeeper::start(Nanoseconds now) {
     return;
   }
   prober_ = Prober{*std::move(child), State::starting, now, now + settings_.pass_deadline, "start"};
+  prober_.plan = plan_sandbox(settings_);
+  prober_.ground = look_at_ground(settings_.state_directory);
   record_running();
-  set_settings(settings_);
+  hand_settings();
   Message message;
   message.type = MessageType::seed;
   if (!send_message(prober_.child.channel.get(), message, seed_)) prober_.deadline = Nanoseconds(0);
+}
+
+void ProberKeeper::give_work(Nanoseconds now) {
+  if (prober_.outdated) return ask_to_leave(now);
+  if (now < next_pass_) return;
+  if (look_at_ground(settings_.state_directory) != prober_.ground) {
+    log_.info("the prober is replaced: fusectl or the state directory was mounted, unmounted or replaced");
+    return ask_to_leave(now);
+  }
+  order_pass(now);
+}
+
+// Between two passes: it has handed over all that it knows, and acts no more.
+void ProberKeeper::ask_to_leave(Nanoseconds now) {
+  Message message;
+  message.type = MessageType::stop;
+  prober_.state = State::leaving;
+  prober_.phase = "stop";
+  prober_.deadline = now + (send_message(prober_.child.channel.get(), message) ? kLeaving : Nanoseconds(0));
 }
 
 bool ProberKeeper::is_earlier_one_acting() const {
@@ -176,6 +205,10 @@ void ProberKeeper::notice_death(Nanoseconds now) {
   const std::string name = name_of(prober_.child);
   if (!reap_child(prober_.child)) return;
   release_lock();
+  if (prober_.state == State::leaving) {
+    next_start_ = now;
+    return;
+  }
   blind_ = true;
   if (stopping_) return;
   next_start_ = now + delay_.after(now - prober_.started);
@@ -236,7 +269,7 @@ void ProberKeeper::turn(Nanoseconds now) {
   bury_lost();
   if (stopping_) return;
   if (!prober_.child.running() && now >= next_start_) start(now);
-  if (prober_.child.running() && prober_.state == State::idle && now >= next_pass_) order_pass(now);
+  if (prober_.child.running() && prober_.state == State::idle) give_work(now);
 }
 
 Nanoseconds ProberKeeper::next_turn() const {

@@ -17,6 +17,7 @@
 #include "daemon/channel.h"
 #include "daemon/log.h"
 #include "daemon/lost_processes.h"
+#include "daemon/prober_sandbox.h"
 #include "daemon/restart_delay.h"
 #include "daemon/spawn.h"
 #include "model/settings.h"
@@ -33,7 +34,8 @@ class ProberKeeper {
  public:
   ProberKeeper(Spawn spawn, Logger& log, std::string record_path, ActorLock lock, ProberKeeperEvents events);
 
-  /// Takes new settings, for the running prober as well.
+  /// Takes new settings, for the running prober as well; where they take another sandbox it is replaced after its pass,
+  /// and its successor has its memory.
   void set_settings(const Settings& settings);
   /// The memory for the next prober: a memfd that stays owned by the caller, -1 for none.
   void set_seed(int memfd) { seed_ = memfd; }
@@ -60,13 +62,16 @@ class ProberKeeper {
   [[nodiscard]] bool at_cap() const { return at_cap_; }
 
  private:
-  enum class State { starting, idle, passing };
+  enum class State { starting, idle, passing, leaving };
   struct Prober {
     Child child;
     State state = State::starting;
     Nanoseconds started{0};
     std::optional<Nanoseconds> deadline;  ///< of the phase; nothing: idle
     std::string phase;
+    SandboxPlan plan = {};
+    SandboxGround ground = {};
+    bool outdated = false;  ///< its sandbox is
   };
   struct Dying {
     Child child;
@@ -77,7 +82,10 @@ class ProberKeeper {
 
   void start(Nanoseconds now);
   [[nodiscard]] bool may_start(Nanoseconds now);
+  void hand_settings();
+  void give_work(Nanoseconds now);
   void order_pass(Nanoseconds now);
+  void ask_to_leave(Nanoseconds now);
   void take_messages(Nanoseconds now);
   void take(Received received, Nanoseconds now);
   void take_left_behind(Received received);

@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -45,11 +47,18 @@ std::uint64_t count_descriptors(int directory) {
   return count;
 }
 
+// "/proc/4711": by the number that this /proc has for us, since a prober's /proc follows no link, /proc/self neither.
+std::string own_directory() {
+  std::array<char, 32> number{};
+  const ssize_t length = readlink("/proc/self", number.data(), number.size());
+  return "/proc/" + std::string(number.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+}
+
 }  // namespace
 
 UsageReader::UsageReader()
-    : statm_(open("/proc/self/statm", O_RDONLY | O_CLOEXEC)),
-      descriptors_(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+    : statm_(open((own_directory() + "/statm").c_str(), O_RDONLY | O_CLOEXEC)),
+      descriptors_(open((own_directory() + "/fd").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
       start_time_seconds_(to_seconds(SystemClock().now().wall)) {}
 
 ProcessUsage UsageReader::read() const {

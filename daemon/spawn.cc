@@ -141,6 +141,9 @@ bool wait_child(Child& child, int milliseconds) {
 }
 
 UniqueFd adopt_channel(const char* process_name) {
+  // Again: exec forgot it, since we have more capabilities than who started us. Had he ended before, the channel says
+  // so.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, process_name);
   fcntl(kChannelDescriptor, F_SETFD, FD_CLOEXEC);
   return UniqueFd(kChannelDescriptor);

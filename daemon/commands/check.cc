@@ -2,7 +2,6 @@
 // `defused check`: asks the daemon that runs, or looks itself where none runs or its report cannot be relied on, and
 // says it as monitoring systems read it. Its exit codes are those of monitoring plugins, also for a bad configuration
 // (docs/CHECK.md).
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,18 +14,12 @@
 #include "daemon/commands/look.h"
 #include "daemon/configuration.h"
 #include "daemon/one_shot.h"
+#include "daemon/start_checks.h"
 #include "exporters/readiness.h"
 
 namespace defused {
 
 namespace {
-
-// In another one /proc has the processes of that one only, and nothing there says so.
-bool in_pid_namespace_of_host() {
-  constexpr ino_t kInitial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, include/linux/proc_ns.h
-  struct stat status {};
-  return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == kInitial;
-}
 
 // As `scan` looks, but for what is younger than detect.stuck_after: that is no problem yet.
 CheckResult look_ourselves(Settings settings, CheckInput input) {
@@ -36,7 +29,7 @@ CheckResult look_ourselves(Settings settings, CheckInput input) {
   settings.log.level = LogLevel::error;
   const auto shot = probe_once(settings, kSamples, kEvery);
   input.own_samples = kSamples;
-  input.own_processes_only = !in_pid_namespace_of_host();
+  input.own_processes_only = !is_in_host_pid_namespace();
   input.incomplete = shot ? shot->trouble : shot.error().message;
   if (shot && shot->pass) {
     input.pass = &*shot->pass;

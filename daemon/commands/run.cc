@@ -7,15 +7,20 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/text.h"
+#include "daemon/capabilities.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/operator.h"
 #include "daemon/configuration.h"
+#include "daemon/describe.h"
 #include "daemon/exit_codes.h"
 #include "daemon/listeners.h"
 #include "daemon/spawn.h"
+#include "daemon/start_checks.h"
 #include "daemon/supervisor.h"
 #include "daemon/web_service.h"
 #include "settings/settings_file.h"
@@ -75,6 +80,28 @@ Result<UniqueFd> open_signals() {
   return signals;
 }
 
+// What the mode needs: the sentence that says what is not there, or what the daemon sees less by.
+Result<StartFindings> check_host(const Settings& settings) {
+  StartFindings found = check_start(settings, read_host_facts(settings));
+  if (found.impossible.empty()) return found;
+  return fail(ErrorKind::denied, "mode " + std::string(to_string(settings.policy.mode)) +
+                                     " is not possible here: " + join(found.impossible, "; "));
+}
+
+// For HUP. What is missing is told again where the mode is another one.
+std::function<Result<Settings>()> make_reload(const RunOptions& options, Mode mode, Logger& log) {
+  return [options, mode, &log]() mutable -> Result<Settings> {
+    auto fresh = load(options);
+    if (!fresh) return fresh;
+    const auto host = check_host(*fresh);
+    if (!host) return Failure(host.error());
+    if (std::exchange(mode, fresh->policy.mode) != mode) {
+      for (const std::string& warning : host->warnings) log.warn(warning);
+    }
+    return fresh;
+  };
+}
+
 }  // namespace
 
 int run_command(const RunOptions& options) {
@@ -92,6 +119,8 @@ int run_command(const RunOptions& options) {
                   "another defused runs with the runtime directory " + settings->runtime_directory);
   }
   if (!lock) return refuse(kExitFailure, lock.error().message);
+  const auto host = check_host(*settings);
+  if (!host) return refuse(kExitNotPermitted, host.error().message);
   auto listeners = open_listeners(settings->web.listen_addresses);
   if (!listeners) return refuse(kExitAddress, listeners.error().message);
   auto signals = open_signals();
@@ -99,9 +128,13 @@ int run_command(const RunOptions& options) {
   const auto self = open_self();
   if (!self) return refuse(kExitFailure, self.error().message);
   Logger log(settings->log, "supervisor");
+  for (const std::string& warning : host->warnings) log.warn(warning);
+  // What its children may have stays permitted: under NoNewPrivs, as in the unit, exec gives nothing back.
+  if (auto kept = use_capabilities(capabilities_of_supervisor()); !kept) log.warn(kept.error().message);
   const int binary = self->get();
+  const auto reload = make_reload(options, settings->policy.mode, log);
   Supervisor supervisor(
-      *std::move(settings), [options] { return load(options); }, *std::move(listeners), *std::move(web),
+      *std::move(settings), reload, *std::move(listeners), *std::move(web),
       [binary](const std::vector<std::string>& arguments) { return spawn_self(binary, arguments); },
       *std::move(signals), log);
   return supervisor.run();

@@ -25,7 +25,7 @@ struct Feature {
   const char* words;
 };
 
-constexpr std::array<Feature, 11> kFeatures = {{
+constexpr std::array<Feature, 12> kFeatures = {{
     {"openat2", &KernelFeatures::openat2, "reads that cannot leave /proc in one call"},
     {"pidfd", &KernelFeatures::pidfd, "children known by a descriptor"},
     {"fdinfo_fuse_connection", &KernelFeatures::fdinfo_fuse_connection, "/proc says whose /dev/fuse is whose"},
@@ -37,6 +37,7 @@ constexpr std::array<Feature, 11> kFeatures = {{
     {"bpf_places", &KernelFeatures::bpf_places, "BPF says in which mount namespace a thread is"},
     {"fuse_flush_waits", &KernelFeatures::fuse_flush_waits, "an exiting thread waits for its FUSE server"},
     {"fusectl_mounted", &KernelFeatures::fusectl_mounted, "connections can be seen and aborted"},
+    {"landlock", &KernelFeatures::landlock, "the front is confined to its files"},
 }};
 
 const char* in_words(std::optional<bool> value) { return !value ? "not known" : *value ? "yes" : "no"; }

@@ -68,11 +68,35 @@ std::optional<Error> Beneath::ask_hook(const std::string& path) const {
   return hook_(prefix_ + path);
 }
 
+namespace {
+
+// "self/ns/pid" -> "4711/ns/pid", where no link is followed: in the /proc of a confined prober, and without openat2.
+// "" where `self` is something else than a link to a number.
+std::string follow_self(int directory, const std::string& path) {
+  constexpr std::string_view kSelf = "self/";
+  if (path.compare(0, kSelf.size(), kSelf) != 0) return {};
+  std::array<char, 32> target{};
+  const ssize_t length = readlinkat(directory, "self", target.data(), target.size());
+  if (length <= 0) return {};
+  std::string number(target.data(), static_cast<std::size_t>(length));
+  if (!parse_u64(number)) return {};
+  return number.append(path, kSelf.size() - 1);
+}
+
+}  // namespace
+
 Result<UniqueFd> Beneath::open_beneath(const std::string& path, int flags) const {
   if (auto refused = ask_hook(path)) return failed(path, prepend("opening " + path, *std::move(refused)));
   flags |= O_CLOEXEC | O_NOFOLLOW;
   UniqueFd fd(open_with_openat2(directory_.get(), path, flags));
   if (!fd && errno == ENOSYS) fd.reset(open_by_components(directory_.get(), path, flags));
+  if (!fd && (errno == ELOOP || errno == ENOTDIR)) {
+    const int error = errno;
+    const std::string followed = follow_self(directory_.get(), path);
+    errno = error;
+    if (!followed.empty()) fd.reset(open_with_openat2(directory_.get(), followed, flags));
+    if (!fd && errno == ENOSYS) fd.reset(open_by_components(directory_.get(), followed, flags));
+  }
   if (!fd) return failed(path, fail_errno(errno, "opening " + path));
   return fd;
 }

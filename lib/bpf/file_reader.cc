@@ -34,7 +34,7 @@ class IteratorReader final : public FileReader {
   explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<OpenFuseFile>> read() override {
-    const UniqueFd mark(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+    const UniqueFd mark(open("/dev/fuse", O_RDONLY | O_CLOEXEC));
     if (!mark) return fail_errno(errno, "bpf: opening /dev/fuse for the self-test");
     const auto records = program_->links.collect != nullptr ? read_tables() : read_holders();
     if (!records) return Failure(records.error());

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/place_reader.h"
 
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <optional>
+#include <string>
+#include <string_view>
 
+#include "base/text.h"
 #include "bpf/iterate.h"
 #include "bpf/task_places.h"
 #include "task_places.skel.h"
@@ -16,13 +21,26 @@ namespace {
 
 using Program = std::unique_ptr<task_places_bpf, Unload<task_places_bpf__destroy>>;
 
+// "mnt:[4026531841]". Read, not followed: the prober's /proc follows no link.
+std::optional<std::uint64_t> own_mount_namespace() {
+  std::array<char, 64> text{};
+  const ssize_t self = readlink("/proc/self", text.data(), text.size());
+  if (self <= 0) return std::nullopt;
+  const std::string link = "/proc/" + std::string(text.data(), static_cast<std::size_t>(self)) + "/ns/mnt";
+  const ssize_t length = readlink(link.c_str(), text.data(), text.size());
+  if (length <= 0) return std::nullopt;
+  std::string_view name(text.data(), static_cast<std::size_t>(length));
+  take_field(name, '[');
+  return parse_u64(take_field(name, ']'));
+}
+
 class IteratorReader final : public PlaceReader {
  public:
   explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<ThreadPlace>> read() override {
-    struct stat own {};
-    if (stat("/proc/self/ns/mnt", &own) < 0) return fail_errno(errno, "bpf: our own mount namespace");
+    const auto own = own_mount_namespace();
+    if (!own) return fail_errno(errno, "bpf: our own mount namespace");
     const auto records = iterate<task_places_record>(program_->links.collect);
     if (!records) return Failure(records.error());
     std::vector<ThreadPlace> places;
@@ -31,7 +49,7 @@ class IteratorReader final : public PlaceReader {
       places.push_back({static_cast<pid_t>(record.tgid), static_cast<pid_t>(record.tid), {record.mount_namespace}});
     }
     const bool sees_us = std::any_of(places.begin(), places.end(), [&](const ThreadPlace& place) {
-      return place.tid == getpid() && place.mount_namespace.inode == own.st_ino;
+      return place.tid == getpid() && place.mount_namespace.inode == *own;
     });
     if (!sees_us) return fail(ErrorKind::malformed, "bpf: the iterator does not see our own mount namespace");
     return places;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -114,6 +115,11 @@ Result<FuseRoot> FuseRoot::open_capture(const std::string& path, ReadHook hook) 
   auto root = Beneath::open_root(path, std::move(hook));
   if (!root) return Failure(root.error());
   return FuseRoot(*std::move(root));
+}
+
+bool FuseRoot::is_read_only() const {
+  struct statfs found {};
+  return fstatfs(root_.fd(), &found) == 0 && (static_cast<unsigned long>(found.f_flags) & ST_RDONLY) != 0;
 }
 
 std::vector<ConnectionSample> FuseRoot::read_connections(Gaps& gaps) const {

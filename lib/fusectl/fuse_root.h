@@ -26,6 +26,9 @@ class FuseRoot {
   /// A directory that looks like one, without the check of the magic: captures and tests.
   static Result<FuseRoot> open_capture(const std::string& path, ReadHook hook = {});
 
+  /// Whether the mount lets nobody write: no connection can be aborted through it.
+  [[nodiscard]] bool is_read_only() const;
+
   /// Notes what is read from now on (Beneath::record_to).
   void record_to(ReadRecorder* recorder) { root_.record_to(recorder); }
 

@@ -390,7 +390,7 @@ class NodeProblemDetector(unittest.TestCase):
 
 class Version(unittest.TestCase):
     BOOLEANS = {"openat2", "pidfd", "fdinfo_fuse_connection", "stacks", "sched", "btf", "bpf_files", "bpf_waits", "bpf_places",
-                "fuse_flush_waits", "fusectl_mounted"}
+                "fuse_flush_waits", "fusectl_mounted", "landlock"}
     ROOT_ONLY = {"stacks", "bpf_files", "bpf_waits", "bpf_places"}
 
     def versions(self, user=None):

@@ -75,7 +75,7 @@ class ManPages(Documents):
     def test_features_of_version(self):
         printed = run(DEFUSED, "version").stdout.splitlines()[2:]
         features = [line.split()[0] for line in printed]
-        self.assertEqual(len(features), 12)
+        self.assertEqual(len(features), 13)
         self.check(rules.check_features("defused-version.8", self.pages["defused-version.8"], features))
         kernel = json.loads(run(DEFUSED, "version", "--json").stdout)["kernel"]
         named = [name for name in kernel if name != "release" and not name.endswith("_seconds")]

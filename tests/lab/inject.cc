@@ -2,7 +2,9 @@
 #include "inject.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -57,7 +59,39 @@ void restart_interrupted(user_regs_struct& regs) {
   regs.orig_rax = static_cast<unsigned long long>(-1);
 }
 
-InjectResult run(pid_t pid, const std::string& path, bool wait) {
+// A directory that the confined prober has and does not need (daemon/confined_root.h).
+constexpr const char* kDoor = "/sys/fs/cgroup";
+
+ino_t mount_namespace_of(pid_t pid) {
+  struct stat found {};
+  return stat(("/proc/" + std::to_string(pid) + "/ns/mnt").c_str(), &found) == 0 ? found.st_ino : 0;
+}
+
+// In a child, since who changes its mount namespace does not come back: takes the mount that `path` is on along to
+// kDoor.
+bool carry_there(pid_t pid, const std::string& directory) {
+  const pid_t child = fork();
+  if (child == 0) {
+    constexpr unsigned kClone = 1;      // OPEN_TREE_CLONE
+    constexpr unsigned kEmptyPath = 4;  // MOVE_MOUNT_F_EMPTY_PATH
+    const long tree = syscall(SYS_open_tree, AT_FDCWD, directory.c_str(), kClone | O_CLOEXEC);
+    const int there = open(("/proc/" + std::to_string(pid) + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC);
+    const bool done = tree >= 0 && there >= 0 && setns(there, CLONE_NEWNS) == 0 &&
+                      syscall(SYS_move_mount, tree, "", AT_FDCWD, kDoor, kEmptyPath) == 0;
+    _exit(done ? 0 : errno);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child) return false;
+  errno = WEXITSTATUS(status);
+  return errno == 0;
+}
+
+InjectResult run(pid_t pid, std::string path, bool wait) {
+  if (path.front() == '/' && !wait && mount_namespace_of(pid) != mount_namespace_of(getpid())) {
+    const std::size_t slash = path.rfind('/');
+    if (!carry_there(pid, path.substr(0, slash))) return failed("bringing the file to the process");
+    path = kDoor + path.substr(slash);
+  }
   user_regs_struct saved{};
   if (ptrace(PTRACE_GETREGS, pid, nullptr, &saved) < 0) return failed("reading registers");
   unsigned short instruction = 0;

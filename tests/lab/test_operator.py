@@ -206,10 +206,18 @@ class Restraint(Operator):
 
     def test_breaker_opens_and_an_operator_closes_it(self):
         """An abort file that cannot be written: twice, then nothing more until it is reset."""
-        read_only = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
-                     "mount -o remount,bind,ro /sys/fs/fuse/connections && exec \"$@\"", "sh"]
+        own_mounts = ["unshare", "--mount", "--propagation", "private"]
+        os.mkdir(os.path.join(self.directory, "state"), 0o700)
+        with open(os.path.join(self.directory, "state", "inhibit"), "w", encoding="utf-8") as file:
+            file.write("until nothing can be written\n")
         with Lab("flush_thread", fstype="defusedlab") as lab:
-            with enforcing(self.directory, wrapper=read_only, cooldown="0s") as daemon:
+            with enforcing(self.directory, wrapper=own_mounts, cooldown="0s") as daemon:
+                # At its start the daemon would refuse it.
+                before = daemon.child("defused-prober")
+                subprocess.run(["nsenter", "-t", str(daemon.supervisor()), "-m", "mount", "-o", "remount,bind,ro",
+                                "/sys/fs/fuse/connections"], check=True, timeout=10)
+                wait_until(lambda: daemon.child("defused-prober", besides=before), 10, daemon.log())
+                self.assertEqual(defused(daemon, "resume")[0], 0)
                 wait_until(lambda: aborts(daemon, "write_failed") == 2, 15, daemon.log())
                 wait_until(lambda: holds(daemon, "breaker_open"), 10, daemon.log())
                 passes(daemon, 4)

@@ -7,18 +7,17 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstdlib>
-#include <functional>
 #include <string>
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "confined_child.h"
 #include "daemon/front_landlock.h"
 #include "exporters/textfile/textfile.h"
 #include "temporary_directory.h"
@@ -33,24 +32,7 @@ constexpr bool kKills = false;  // the runtime needs calls of its own: what is n
 constexpr bool kKills = true;
 #endif
 
-constexpr int kKilled = -1;
-constexpr int kBroken = 250;
 constexpr int kFlags = TextfileWriter::kOpenFlags;
-
-// The errno that `call` left in a child after `confine`, 0 where it went well; kKilled: the filter ended the child.
-int outcome_of(const std::function<Result<void>()>& confine, const std::function<long()>& call) {
-  const pid_t child = fork();
-  if (child == 0) {
-    if (!confine()) _exit(kBroken);
-    errno = 0;
-    _exit(call() < 0 ? errno : 0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) return kKilled;
-  REQUIRE(WIFEXITED(status));
-  return WEXITSTATUS(status);
-}
 
 // A directory for the textfile at its number, and another one.
 class Directories {

@@ -22,7 +22,7 @@ using namespace defused;
 
 namespace {
 
-enum class Behaviour { good, hangs_in_pass, dies_in_pass, never_ready, leaves_reader };
+enum class Behaviour { good, hangs_in_pass, dies_in_pass, never_ready, leaves_reader, does_not_leave };
 
 void send_phase(int channel, std::uint64_t pass, std::uint64_t max_ms, const char* name) {
   Message message;
@@ -72,7 +72,11 @@ void send_reader(int channel, pid_t reader) {
 [[noreturn]] void behave(int channel, Behaviour behaviour) {
   while (true) {
     auto received = receive_message(channel, true);
-    if (!received || (*received)->message.type == MessageType::stop) _exit(0);
+    if (!received) _exit(0);
+    while ((*received)->message.type == MessageType::stop) {
+      if (behaviour != Behaviour::does_not_leave) _exit(0);
+      pause();
+    }
     const Message& order = (*received)->message;
     if (order.type == MessageType::seed && behaviour != Behaviour::never_ready) {
       Message message;
@@ -130,6 +134,14 @@ class Keeping {
     settings.interval = 50ms;
     settings.pass_deadline = 300ms;
     settings.max_lost_probers = cap;
+    keeper.set_settings(settings);
+  }
+
+  void set_mode(Mode mode) {
+    Settings settings;
+    settings.interval = 50ms;
+    settings.pass_deadline = 300ms;
+    settings.policy.mode = mode;
     keeper.set_settings(settings);
   }
 
@@ -221,6 +233,38 @@ TEST_CASE("one that dies is replaced at once, one that keeps dying with a delay"
   const Nanoseconds begin = keeping.clock.now().boottime;
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 4; }));
   CHECK(keeping.clock.now().boottime - begin > 500ms);
+}
+
+TEST_CASE("another mode is another prober, which is not counted and goes on at once") {
+  Keeping keeping({Behaviour::good});
+  REQUIRE(keeping.until([&] { return keeping.reports >= 2; }));
+  keeping.set_mode(Mode::dry_run);  // the sandbox is that of observe
+  REQUIRE(keeping.until([&] { return keeping.reports >= 4; }));
+  CHECK(keeping.spawned.size() == 1);
+  for (const Mode mode : {Mode::enforce, Mode::observe}) {
+    const std::size_t before = keeping.spawned.size();
+    const int reports = keeping.reports;
+    const Nanoseconds begin = keeping.clock.now().boottime;
+    keeping.set_mode(mode);
+    REQUIRE(keeping.until([&] {
+      CHECK(keeping.status().prober_blind == 0);
+      return keeping.spawned.size() > before && keeping.reports > reports + 1;
+    }));
+    CHECK(keeping.clock.now().boottime - begin < 500ms);  // without the delay of one that dies
+    CHECK(keeping.spawned.size() == before + 1);
+  }
+  CHECK(keeping.status().probers_lost == 0);
+  CHECK(keeping.status().lost_probers_left == 0);
+}
+
+TEST_CASE("one that does not leave is killed, and its successor comes") {
+  Keeping keeping({Behaviour::does_not_leave, Behaviour::good});
+  REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
+  keeping.set_mode(Mode::enforce);
+  REQUIRE(keeping.until([&] { return keeping.spawned.size() == 2; }));
+  const int reports = keeping.reports;
+  CHECK(keeping.until([&] { return keeping.reports > reports; }));
+  CHECK(keeping.status().probers_lost == 0);
 }
 
 TEST_CASE("a stop is obeyed") {
