@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -227,7 +226,7 @@ def end_engine(directory, cgroup, aborts):
     mounts = re.findall(rf"^\d+ \d+ \S+ \S+ ({re.escape(directory)}/\S+)", read_text("/proc/self/mountinfo"), re.M)
     for path in reversed(mounts):
         subprocess.run(["umount", "--lazy", path], timeout=10, check=False)
-    shutil.rmtree(directory, ignore_errors=True)
+    subprocess.run(["rm", "-rf", "--one-file-system", directory], timeout=60, check=False)
     for path in (*containers, cgroup):
         if os.path.isdir(path) and not soon(lambda path=path: remove_empty(path), 5):
             left += f"{path}\n"
