@@ -223,14 +223,13 @@ def end_engine(directory, cgroup, aborts):
     for path in containers:
         if not soon(lambda path=path: not members(path), 5):
             left += kernel_stacks(members(path))
-    mounts = re.findall(rf"^\d+ \d+ \S+ \S+ ({re.escape(directory)}/\S+)", read_text("/proc/self/mountinfo"), re.M)
+    mounts = re.findall(rf"^\d+ \d+ \S+ \S+ ({re.escape(directory)}(?:/\S+)?) ", read_text("/proc/self/mountinfo"), re.M)
     for path in reversed(mounts):
         subprocess.run(["umount", "--lazy", path], timeout=10, check=False)
-    subprocess.run(["rm", "-rf", "--one-file-system", directory], timeout=60, check=False)
-    for path in (*containers, cgroup):
+    for path in (*containers, cgroup, directory):
         if os.path.isdir(path) and not soon(lambda path=path: remove_empty(path), 5):
             left += f"{path}\n"
-    return left + (f"{directory}\n" if os.path.exists(directory) else "")
+    return left
 
 
 def remove_empty(path):
@@ -247,6 +246,8 @@ def guard(directory, cgroup):
         signal.signal(name, signal.SIG_IGN)
     parents = set(glob.glob("/sys/fs/cgroup/docker") + glob.glob("/sys/fs/cgroup/*/docker"))
     os.mkdir(cgroup)
+    # In memory: to remove an image's thousands of files from a disk took longer than the tests.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g,mode=700", "defused-docker", directory], timeout=10, check=True)
     print("ready", flush=True)
     aborts = []
     for line in sys.stdin:

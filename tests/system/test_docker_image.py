@@ -176,8 +176,13 @@ class Image(unittest.TestCase):
             wait_until(lambda: all(one.status().startswith("Exited (137)") for one in stuck), 40, inside.log())
             wait_until(lambda: parse_metrics(inside.get("/metrics")).get('defused_aborts_total{outcome="released"}') == 2, 15,
                        inside.log())
+            # By hand, on what must not be touched: the gates hold there too.
+            held = self.engine.try_docker("exec", "defused", "defused", "abort", str(well.connection), timeout=60)
+            self.assertEqual(held.returncode, 7, held.stdout + held.stderr)
             self.assertTrue(well.reads())
             self.assertRegex(well.status(), "^Up ")
+            self.engine.docker("kill", "--signal", "HUP", "defused")
+            wait_until(lambda: "the configuration was read again" in inside.log(), 10, "HUP")
         with open(os.path.join(inside.directory, "state", "audit.jsonl"), encoding="utf-8") as file:
             records = [json.loads(line) for line in file]
         self.assertEqual({one["connection"] for one in records if one["record"] == "outcome" and one["outcome"] == "released"},
