@@ -240,11 +240,17 @@ def remove_empty(path):
     return True
 
 
+def docker_cgroups():
+    """Those of containers, then their parents."""
+    top = glob.glob("/sys/fs/cgroup/docker") + glob.glob("/sys/fs/cgroup/*/docker")
+    return [path for one in top for path in glob.glob(f"{one}/*/")] + top
+
+
 def guard(directory, cgroup):
     """Reads numbers of connections from standard input; at its end, ends the engine."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    parents = set(glob.glob("/sys/fs/cgroup/docker") + glob.glob("/sys/fs/cgroup/*/docker"))
+    before = docker_cgroups()
     os.mkdir(cgroup)
     # In memory: to remove an image's thousands of files from a disk took longer than the tests.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g,mode=700", "defused-docker", directory], timeout=10, check=True)
@@ -254,8 +260,8 @@ def guard(directory, cgroup):
         aborts.append(os.open(f"{FUSECTL}/{int(line)}/abort", os.O_WRONLY | os.O_CLOEXEC))
         print(line, end="", flush=True)
     left = end_engine(directory, cgroup, aborts)
-    for path in glob.glob("/sys/fs/cgroup/docker") + glob.glob("/sys/fs/cgroup/*/docker"):
-        if path not in parents:
+    for path in docker_cgroups():  # Docker leaves that of a container which could not end whole
+        if path not in before:
             remove_empty(path)
     try:
         print(left, end="", flush=True)
