@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/file_reader.h"
 
-#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,26 +31,33 @@ void drop_doubles(std::vector<OpenFuseFile>& files) {
               files.end());
 }
 
+// As the kernel has it in s_dev (include/linux/kdev_t.h).
+unsigned kernel_device(dev_t device) { return major(device) << 20U | minor(device); }
+
 class IteratorReader final : public FileReader {
  public:
   explicit IteratorReader(Program program) : program_(std::move(program)) {}
 
   Result<std::vector<OpenFuseFile>> read() override {
-    const UniqueFd mark(open("/dev/fuse", O_RDONLY | O_CLOEXEC));
-    if (!mark) return fail_errno(errno, "bpf: opening /dev/fuse for the self-test");
+    const UniqueFd mark(memfd_create("self-test", MFD_CLOEXEC));
+    struct stat status {};
+    if (!mark || fstat(mark.get(), &status) < 0) return fail_errno(errno, "bpf: making a file for the self-test");
+    program_->bss->mark_inode = status.st_ino;
+    program_->bss->mark_device = kernel_device(status.st_dev);
     const auto records = program_->links.collect != nullptr ? read_tables() : read_holders();
     if (!records) return Failure(records.error());
+    bool seen = false;
     std::vector<OpenFuseFile> files;
     files.reserve(records->size());
     for (const task_file_record& record : *records) {
+      if (record.kind == TASK_FILE_MARK) {
+        seen = seen || static_cast<pid_t>(record.tgid) == getpid();
+        continue;
+      }
       files.push_back({ProcessId{static_cast<pid_t>(record.tgid), record.start_boottime / kNanosecondsPerTick},
                        record.kind == TASK_FILE_DEVICE, ConnectionId{record.connection}, record.oldest_request});
     }
-    const auto own = std::find_if(files.begin(), files.end(), [](const OpenFuseFile& file) {
-      return file.process.pid == getpid() && file.device && file.connection.kernel_dev == 0;
-    });
-    if (own == files.end()) return fail(ErrorKind::malformed, "bpf: the iterator does not see our own /dev/fuse");
-    files.erase(own);
+    if (!seen) return fail(ErrorKind::malformed, "bpf: the iterator does not see a file of our own");
     drop_doubles(files);
     return files;
   }

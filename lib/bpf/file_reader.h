@@ -35,9 +35,9 @@ class FileReader {
   FileReader& operator=(const FileReader&) = delete;
   virtual ~FileReader() = default;
 
-  /// All open FUSE files of all processes, equal ones of one process told once. It opens /dev/fuse itself for the time
-  /// of the reading and expects to see that: malformed where it does not, so that a reader that is blind is never taken
-  /// for one that saw nothing.
+  /// All open FUSE files of all processes, equal ones of one process told once. It has a file of its own open for the
+  /// time of the reading and expects to see that: malformed where it does not, so that a reader that is blind is never
+  /// taken for one that saw nothing. Not /dev/fuse, which a container need not have.
   virtual Result<std::vector<OpenFuseFile>> read() = 0;
 };
 

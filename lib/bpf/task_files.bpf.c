@@ -28,6 +28,7 @@ struct super_block {
 };
 struct inode {
   __u32 i_rdev;
+  unsigned long i_ino;
   struct super_block* i_sb;
 };
 struct file {
@@ -86,6 +87,7 @@ struct bpf_iter__task_file {
 
 #define FUSE_DEVICE ((10u << 20) | 229u) /* misc major, FUSE_MINOR: include/linux/miscdevice.h */
 #define FUSE_SUPER_MAGIC 0x65735546
+#define TMPFS_MAGIC 0x01021994
 /* private_data of a /dev/fuse that is not mounted yet: NULL, or a small mark (FUSE_DEV_SYNC_INIT, 6.18). */
 #define SMALLEST_POINTER 4096
 
@@ -96,6 +98,9 @@ struct task_file_record records[TASK_FILES_MAX_RECORDS];
 unsigned int count;
 unsigned int cut; /* something was left out: too many records or too many descriptors */
 unsigned long long looked_at;
+/* The file of the reader's self-test, a memfd: number of its inode, device of its file system. */
+unsigned long long mark_inode;
+unsigned int mark_device;
 
 /* Only one reader uses a loaded program. */
 static unsigned long files_of_chunk[CHUNK];
@@ -187,6 +192,7 @@ static long look_at_slot(__u32 index, void* context) {
   const struct file* file;
   struct inode* inode;
   struct super_block* sb;
+  unsigned long magic;
   if (index >= CHUNK) return 1;
   if (looked_at >= TASK_FILES_MAX_FILES) {
     cut = 1;
@@ -212,7 +218,14 @@ static long look_at_slot(__u32 index, void* context) {
     return 0;
   }
   sb = BPF_CORE_READ(inode, i_sb);
-  if (BPF_CORE_READ(sb, s_magic) != FUSE_SUPER_MAGIC) return 0;
+  magic = BPF_CORE_READ(sb, s_magic);
+  if (magic == TMPFS_MAGIC && BPF_CORE_READ(inode, i_ino) == mark_inode && BPF_CORE_READ(sb, s_dev) == mark_device) {
+    walk->record.kind = TASK_FILE_MARK;
+    walk->record.connection = 0;
+    tell(&walk->record);
+    return 0;
+  }
+  if (magic != FUSE_SUPER_MAGIC) return 0;
   walk->record.kind = TASK_FILE_ON_FUSE;
   walk->record.connection = BPF_CORE_READ(sb, s_dev);
   if (!is_told(walk, walk->record.connection)) tell(&walk->record);
@@ -287,6 +300,8 @@ int collect_holders(struct bpf_iter__task_file* ctx) {
   } else if (inode->i_sb->s_magic == FUSE_SUPER_MAGIC) {
     record.kind = TASK_FILE_ON_FUSE;
     record.connection = inode->i_sb->s_dev;
+  } else if (inode->i_sb->s_magic == TMPFS_MAGIC && inode->i_ino == mark_inode && inode->i_sb->s_dev == mark_device) {
+    record.kind = TASK_FILE_MARK;
   } else {
     return 0;
   }

@@ -6,6 +6,7 @@
 #define TASK_FILES_MAX_RECORDS 65536u   /* 2 MiB */
 #define TASK_FILES_MAX_FILES 8000000ull /* with the requests that wait, of all together: about a second */
 #define TASK_FILE_ON_FUSE 2u            /* an open file whose superblock is FUSE */
+#define TASK_FILE_MARK 3u               /* the open file of the reader's self-test */
 
 /* NOLINTNEXTLINE(readability-identifier-naming): shared with the BPF program, which is C */
 struct task_file_record {

@@ -30,6 +30,10 @@ bool is_known(const std::string& text, std::size_t max_bytes = kMaxTextBytes) {
   return !text.empty() && text.size() + kLongestCharacter <= max_bytes;
 }
 
+// From a cgroup namespace of its own the reader is shown the way from its own control group, `/../kubepods/..`
+// (kernel/cgroup/cgroup.c cgroup_path_ns()): no pattern of a whole path can be asked of that.
+bool is_whole_path(const std::string& cgroup) { return cgroup != "/.." && cgroup.rfind("/../", 0) != 0; }
+
 bool all_known(const Texts& texts) {
   return std::all_of(texts.begin(), texts.end(), [](const std::string& text) { return is_known(text); });
 }
@@ -61,7 +65,8 @@ std::vector<Value> values_of(const NamespaceFinding& finding, const ConnectionFi
   }
   values.push_back(value_of_container(&Selectors::container_ids, &Container::id, finding, connection));
   values.push_back(value_of_container(&Selectors::pod_uids, &Container::pod_uid, finding, connection));
-  values.push_back({&Selectors::cgroups, {finding.cgroup}, is_known(finding.cgroup, kMaxCgroupPathBytes)});
+  const bool cgroup_known = is_known(finding.cgroup, kMaxCgroupPathBytes) && is_whole_path(finding.cgroup);
+  values.push_back({&Selectors::cgroups, {finding.cgroup}, cgroup_known});
   return values;
 }
 

@@ -14,7 +14,7 @@ INDENTED = re.compile(r"^ {4,}(\S.*)$", re.M)
 COMMAND = re.compile(r"(?:^|(?:^|[#$;&|] |sudo |ssh \S+ |[/`\"]))defused ([a-z][\w-]*)((?:(?! defused )[^|;&`\n])*)")
 FLAG = re.compile(r"(?<![\w-])--?[a-z][\w.-]*")
 # Flags of other programs that the documents speak of without the program: docker, certbot, cAdvisor.
-OTHER_FLAGS = {"--pid", "--deploy-hook", "--store_container_labels", "--whitelisted_container_labels"}
+OTHER_FLAGS = {"--pid", "--privileged", "--publish", "--deploy-hook", "--store_container_labels", "--whitelisted_container_labels"}
 FILE_NAME = re.compile(r"\.(?:jsonl?|prom)$")
 KNOB_GROUPS = ("detect", "remedy", "audit", "web", "textfile", "log")
 SECTIONS = {"8": ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "FILES", "SEE ALSO"),
@@ -122,10 +122,17 @@ def check_exit_table(name, text, program):
     return [f"{name}: exit code {code} in table or program only" for code in sorted(said ^ codes)]
 
 
+def flags_of_docker(text):
+    """Those in the document's own command lines of docker, which may go on in the next line."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return {flag for line in lines if line.startswith("    docker ") for flag in FLAG.findall(line)}
+
+
 def check_named(name, text, program, man=False):
     """Each command and each flag that a document names is there."""
     known = commands(program)
     all_flags = flags(program) | {flag for command in known.values() for flag in flags(command)}
+    others = OTHER_FLAGS | flags_of_docker(text)
     findings = []
     for code in code_of(text, man):
         found = COMMAND.findall(code)
@@ -140,7 +147,7 @@ def check_named(name, text, program, man=False):
                 continue
             findings += [f"{name}: `defused {full}` has no {flag}" for flag in FLAG.findall(rest) if flag not in flags(known[full])]
         if not found and code.startswith("--"):
-            findings += [f"{name}: no command has {flag}" for flag in FLAG.findall(code) if flag not in all_flags | OTHER_FLAGS]
+            findings += [f"{name}: no command has {flag}" for flag in FLAG.findall(code) if flag not in all_flags | others]
     return findings
 
 

@@ -249,6 +249,8 @@ class Rules(unittest.TestCase):
         self.assertEqual([], rules.check_named("x.8", "*defused look* _X_ [*--deep*]", program, True))
         self.assertTrue(rules.check_named("x.8", "*defused lok* _X_", program, True))
         self.assertTrue(rules.check_named("x.8", "*--deap*", program, True))
+        self.assertEqual([], rules.check_named("x.md", "    docker run \\\n      --detach x\n\n`--detach`\n", program))
+        self.assertTrue(rules.check_named("x.md", "    docker run x\n\n`--detach`\n", program))
 
     def test_keys(self):
         schema = {"properties": {"mode": {}, "remedy": {"properties": {"min_stuck": {}}}}}

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -171,6 +172,19 @@ void run_init(const Options& options, const Pipes& pipes) {
 void run_tar_pit(const Options& options, const Pipes& pipes) {
   await(pipes.command);
   serve_others(options, pipes.ready);
+}
+
+void run_in_container(const Options& options, bool holds) {
+  std::array<int, 2> ready{};
+  const int go_on = open("/dev/zero", O_RDONLY | O_CLOEXEC);  // nobody has to tell it
+  if (go_on < 0 || pipe2(ready.data(), O_CLOEXEC) < 0) _exit(1);
+  std::thread([from = ready[0], holds] {
+    for (int steps = holds ? 2 : 1; steps > 0; --steps) await(from);
+    std::puts("stands");
+    std::fflush(stdout);
+  }).detach();
+  if (!holds) serve_others(options, ready[1]);
+  serve_in_thread(options, Pipes{ready[1], go_on, -1});
 }
 
 }  // namespace lab

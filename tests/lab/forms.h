@@ -29,4 +29,8 @@ struct Pipes {
 /// tar_pit: runs as an ordinary process of the host.
 [[noreturn]] void run_tar_pit(const Options& options, const Pipes& pipes);
 
+/// In a container that somebody else has made, as its PID 1 or as a child of it: a server that holds a file of its own
+/// mount open (`holds`), or one that serves others. Writes to standard output when it stands. Never returns.
+[[noreturn]] void run_in_container(const Options& options, bool holds);
+
 }  // namespace lab

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,7 +25,7 @@
 
 using namespace defused;
 
-TEST_CASE("the iterator sees a /dev/fuse of ours, and not the one of its self-test") {
+TEST_CASE("the iterator sees a /dev/fuse of ours") {
   // Also as on a kernel that has no bpf_loop.
   const auto detail = GENERATE(FileReader::Detail::oldest_request, FileReader::Detail::holders);
   const UniqueFd device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
@@ -39,6 +40,51 @@ TEST_CASE("the iterator sees a /dev/fuse of ours, and not the one of its self-te
     return file.process.pid == getpid() && file.device && file.connection.kernel_dev == 0;
   });
   CHECK(ours == 1);
+}
+
+namespace {
+
+// What a reader made in namespaces of its own says, as in a container; as an exit code, since it is another process.
+constexpr int kWell = 0;
+constexpr int kMalformed = 1;
+constexpr int kElse = 2;
+constexpr int kNotTried = 77;
+
+int read_in_container(FileReader::Detail detail, int namespaces) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(namespaces) < 0) _exit(kNotTried);
+    if (const pid_t inner = fork(); inner > 0) {  // a PID namespace is that of children
+      int status = 0;
+      waitpid(inner, &status, 0);
+      _exit(WIFEXITED(status) ? WEXITSTATUS(status) : kElse);
+    }
+    mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+    if (mount("/dev/null", "/dev/fuse", nullptr, MS_BIND, nullptr) < 0) _exit(kNotTried);
+    auto reader = FileReader::load(detail);
+    if (!reader) _exit(kNotTried);
+    const auto files = (*reader)->read();
+    if (!files) _exit(files.error().kind == ErrorKind::malformed ? kMalformed : kElse);
+    const bool own = std::any_of(files->begin(), files->end(),
+                                 [](const OpenFuseFile& file) { return file.process.pid == getpid(); });
+    _exit(own ? kElse : kWell);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : kElse;
+}
+
+}  // namespace
+
+TEST_CASE("the self-test needs no /dev/fuse, tells nothing of its own, and fails where PIDs are others") {
+  const auto detail = GENERATE(FileReader::Detail::oldest_request, FileReader::Detail::holders);
+  const int found = read_in_container(detail, CLONE_NEWNS);
+  if (found == kNotTried) {
+    WARN("not tried: no namespace, no /dev/fuse or no BPF here");
+    return;
+  }
+  CHECK(found == kWell);
+  CHECK(read_in_container(detail, CLONE_NEWNS | CLONE_NEWPID) == kMalformed);
 }
 
 namespace {

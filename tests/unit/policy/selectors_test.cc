@@ -217,6 +217,21 @@ TEST_CASE("A text that may have been cut is not known") {
   }
 }
 
+TEST_CASE("A control group seen from within another cgroup namespace is not known") {
+  Asked asked = make_clear_case();
+  asked.finding().cgroup = "/../../kubepods.slice/" + std::string(kContainerId);
+  CHECK(asked.gates() == kNone);
+  asked.policy.deny.cgroups = {"/kubepods.slice/*"};
+  CHECK(asked.gates() == kNotAllowed);
+  asked.policy.deny.cgroups = {};
+  asked.policy.allow.cgroups = {"*"};
+  CHECK(asked.gates() == kNotAllowed);
+  asked.finding().cgroup = "/..";
+  CHECK(asked.gates() == kNotAllowed);
+  asked.finding().cgroup = "/..kubepods/" + std::string(kContainerId);
+  CHECK(asked.gates() == kNone);
+}
+
 TEST_CASE("A namespace may be denied where its connection was not found or not singled out") {
   Asked asked = make_clear_case();
   asked.policy.deny.cgroups = {"/kubepods.slice/*"};
