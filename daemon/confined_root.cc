@@ -29,40 +29,36 @@ constexpr const char* kWorkplace = "/sys";
 
 // One thing that is taken along.
 struct Taken {
-  std::string path;  ///< absolute, the same there as here
-  UniqueFd from;     ///< O_PATH, opened in the new namespace
-  bool is_directory = true;
+  std::string path;         ///< absolute, the same there as here
+  UniqueFd from;            ///< O_PATH, opened in the new namespace
   unsigned long flags = 0;  ///< MS_RDONLY, MS_NODEV beside kPlain
 };
 
-Result<Taken> take(std::string path, bool is_directory, unsigned long flags) {
+Result<Taken> take(std::string path, unsigned long flags) {
   Taken taken;
-  taken.from.reset(open(path.c_str(), O_PATH | O_CLOEXEC | (is_directory ? O_DIRECTORY : 0)));
+  taken.from.reset(open(path.c_str(), O_PATH | O_CLOEXEC | O_DIRECTORY));
   if (!taken.from) return fail_errno(errno, "opening " + path);
   taken.path = std::move(path);
-  taken.is_directory = is_directory;
   taken.flags = flags;
   // What is read-only on the host stays it.
   if (access(taken.path.c_str(), W_OK) < 0 && errno == EROFS) taken.flags |= MS_RDONLY;
   return taken;
 }
 
-// The parts in the order in which one is mounted below another. fusectl, /dev/fuse and the state directory may not be
-// there.
+// The parts in the order in which one is mounted below another. fusectl and the state directory may not be there.
 Result<std::vector<Taken>> take_all(const RootPlan& plan) {
   std::vector<Taken> all;
   for (const char* path : {"/proc", "/sys"}) {
-    auto taken = take(path, true, MS_RDONLY | MS_NODEV);
+    auto taken = take(path, MS_RDONLY | MS_NODEV);
     if (!taken) return Failure(taken.error());
     all.push_back(*std::move(taken));
   }
   // Where fusectl is not mounted there is an empty directory: of use to nobody.
   if (FuseRoot::open()) {
-    auto fusectl = take(FuseRoot::kDefaultPath, true, MS_NODEV | (plan.fusectl_writable ? 0 : MS_RDONLY));
+    auto fusectl = take(FuseRoot::kDefaultPath, MS_NODEV | (plan.fusectl_writable ? 0 : MS_RDONLY));
     if (fusectl) all.push_back(*std::move(fusectl));
   }
-  if (auto device = take("/dev/fuse", false, MS_RDONLY)) all.push_back(*std::move(device));
-  auto state = take(plan.state_directory, true, MS_NODEV | (plan.state_writable ? 0 : MS_RDONLY));
+  auto state = take(plan.state_directory, MS_NODEV | (plan.state_writable ? 0 : MS_RDONLY));
   if (!state && state.error().kind != ErrorKind::gone) return Failure(state.error());
   if (state) all.push_back(*std::move(state));
   return all;
@@ -76,11 +72,7 @@ Result<void> make_place(const Taken& taken) {
     const std::string_view name = take_field(rest, '/');
     if (name.empty()) continue;
     made.append("/").append(name);
-    const bool is_file = rest.empty() && !taken.is_directory;
-    if (is_file) {
-      const UniqueFd file(open(made.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-      if (!file) return fail_errno(errno, "making " + made);
-    } else if (mkdir(made.c_str(), 0755) < 0 && errno != EEXIST && errno != EROFS) {
+    if (mkdir(made.c_str(), 0755) < 0 && errno != EEXIST && errno != EROFS) {
       return fail_errno(errno, "making " + made);
     }
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A root of its own for the prober: a mount namespace that has /proc, /sys, fusectl, /dev/fuse and the state directory,
+// A root of its own for the prober: a mount namespace that has /proc, /sys, fusectl and the state directory,
 // each mounted so that only what has to be written can be, and no link of which is followed - not /proc/1/root either.
 // Landlock cannot do this here: who is confined by it may read no descriptor, stack or namespace of a process outside
 // (docs/decisions/0009).

@@ -26,7 +26,9 @@ namespace {
 CapabilitySet available() {
   CapabilitySet out;
   for (const CapabilityNeed& need : capability_needs()) {
-    if (is_in_bounding_set(need.number)) out.insert(need.number);
+    const bool part_of_admin = need.number == CAP_BPF || need.number == CAP_PERFMON;
+    if (is_in_bounding_set(need.number) || (part_of_admin && is_in_bounding_set(CAP_SYS_ADMIN)))
+      out.insert(need.number);
   }
   return out;
 }
@@ -82,10 +84,8 @@ void check_fusectl(const Settings& settings, const HostFacts& facts, StartFindin
 
 void check_proc(const Settings& settings, const HostFacts& facts, StartFindings& out) {
   if (!facts.in_host_pid_namespace) {
-    std::string sentence =
-        "this is not the PID namespace of the host: processes outside are not seen, also those that may answer (a "
-        "container needs --pid=host)";
-    (settings.policy.mode == Mode::enforce ? out.impossible : out.warnings).push_back(std::move(sentence));
+    const bool acts = settings.policy.mode == Mode::enforce && settings.policy.require_host_pid_namespace;
+    (acts ? out.impossible : out.warnings).push_back(own_pid_namespace_sentence());
   }
   // Who may trace others is hidden nothing.
   if (has_option(facts.proc_options, "hidepid=") && !has_option(facts.proc_options, "hidepid=off") &&
@@ -123,6 +123,11 @@ bool is_in_host_pid_namespace() {
   constexpr ino_t kInitial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, include/linux/proc_ns.h
   struct stat status {};
   return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == kInitial;
+}
+
+std::string own_pid_namespace_sentence() {
+  return "this is not the PID namespace of the host: processes outside are not seen, also those that may answer (a "
+         "container needs --pid=host; remedy.require_host_pid_namespace)";
 }
 
 std::string find_proc_options(std::string_view mountinfo) {

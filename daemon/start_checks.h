@@ -36,6 +36,8 @@ StartFindings check_start(const Settings& settings, const HostFacts& facts);
 
 /// In another one /proc has the processes of that one only, and nothing there says so.
 bool is_in_host_pid_namespace();
+/// What is the case where it is not, and what can be done.
+std::string own_pid_namespace_sentence();
 
 /// "rw,hidepid=invisible": mount options and those of the file system, of the mount that /proc is now.
 std::string find_proc_options(std::string_view mountinfo);

@@ -17,6 +17,7 @@
 #include "daemon/configuration.h"
 #include "daemon/exit_codes.h"
 #include "daemon/one_shot.h"
+#include "daemon/start_checks.h"
 #include "daemon/terminal.h"
 #include "model/find_connection.h"
 #include "model/sentences.h"
@@ -184,6 +185,8 @@ int abort_command(const AbortOptions& options) {
   if (geteuid() != 0) return refuse(kExitNotPermitted, "abort needs root: only root may write an abort file");
   auto settings = load_settings(options.look.config);
   if (!settings) return refuse(kExitUsage, settings.error().message);
+  if (settings->policy.require_host_pid_namespace && !is_in_host_pid_namespace())
+    return refuse(kExitNotPermitted, own_pid_namespace_sentence());
   return AbortByHand(options, for_one_look(*std::move(settings), Mode::dry_run), *id).run();
 }
 

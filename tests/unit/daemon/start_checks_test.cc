@@ -94,6 +94,11 @@ TEST_CASE("in a PID namespace of its own it may look, and not act") {
   facts.in_host_pid_namespace = false;
   CHECK(check(Mode::observe, facts).warnings.size() == 1);
   CHECK(check(Mode::enforce, facts).impossible.size() == 1);
+  Settings settings;
+  settings.policy.mode = Mode::enforce;
+  settings.policy.require_host_pid_namespace = false;
+  CHECK(check_start(settings, facts).impossible.empty());
+  CHECK(check_start(settings, facts).warnings.size() == 1);
 }
 
 TEST_CASE("hidepid hides nothing from who may trace") {
