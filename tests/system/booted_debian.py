@@ -22,6 +22,8 @@ CGROUPS = pathlib.Path("/sys/fs/cgroup")
 LIMITING = ("memory", "devices", "pids")
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb",
                "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
+# What nspawn keeps from containers, and no host from its services: a sandbox inside has to deny it itself.
+SYSTEM_CALLS = "@clock @keyring @module @raw-io @swap bpf"
 GET = """import sys, urllib.error, urllib.request
 try:
     with urllib.request.urlopen(sys.argv[1], timeout=5) as answer:
@@ -140,17 +142,19 @@ class BootedDebian:
         entering = "; ".join(f"echo $$ > {path}/cgroup.procs" for path in self.cgroups.paths.values())
         binds = [f"--bind-ro={path}" for path in self.binds]
         with open(self.console, "wb") as console:
+            # Not nspawn's own private network: its /sys has no fusectl then.
             # `timeout` ends it where this program was killed: nspawn shuts down in order when it gets TERM.
             self.process = subprocess.Popen(
-                ["sh", "-ec", f'{entering}; exec timeout -k 20 "$@"', "sh", str(self.seconds), "systemd-nspawn", "--quiet",
-                 "--register=no", "--keep-unit", "--boot", f"--directory={self.root}", f"--machine={self.name}",
-                 "--console=read-only", "--private-network", "--capability=all", "--bind=/dev/fuse", *binds],
+                ["sh", "-ec", f'{entering}; exec timeout -k 20 "$@"', "sh", str(self.seconds), "unshare", "--net", "systemd-nspawn",
+                 "--quiet", "--register=no", "--keep-unit", "--boot", f"--directory={self.root}", f"--machine={self.name}",
+                 "--console=read-only", "--capability=all", f"--system-call-filter={SYSTEM_CALLS}",
+                 "--bind=/dev/fuse", *binds],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:
             self.leader = wait_until(self._find_leader, 20, "systemd to be started in the container")
             self.pid_namespace = namespace_of(self.leader)
             wait_until(self._is_running, 60, "the container to have booted")
-            self._open_cgroups()
+            self._open_mounts()
         except BaseException as error:
             text = read_text(self.console)[-3000:]
             self.__exit__(None, None, None)
@@ -191,11 +195,11 @@ class BootedDebian:
             raise AssertionError(f"systemd-nspawn ended with {self.process.returncode}")
         return self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded")
 
-    def _open_cgroups(self):
-        """systemd inside may set limits: in the container's own cgroups, which are its roots."""
-        for controller in LIMITING:
-            if controller in self.cgroups.paths:
-                self.run("mount", "-o", "remount,bind,rw", CGROUPS / controller)
+    def _open_mounts(self):
+        """As on a host: what only a sandbox inside protects, and the container's own cgroups, in which systemd sets limits."""
+        self.run("mount", "-o", "remount,rw", "/sys")  # a file system of its own, since the network is
+        for place in ("/proc/sys", *(CGROUPS / one for one in LIMITING if one in self.cgroups.paths)):
+            self.run("mount", "-o", "remount,bind,rw", place)
         self.run("systemctl", "daemon-reexec")  # it looks at its start which hierarchies it may use
 
     def _members(self):
