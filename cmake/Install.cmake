@@ -3,17 +3,27 @@
 # and completions, and the configuration unless there is one already. The last goes to /etc whatever the prefix is, since the program looks there.
 set(DEFUSED_CONFIG_DIR /etc/defused CACHE PATH "Where the configuration file is installed")
 
+# defused_install_with_paths(FILE DESTINATION): with the paths of /usr in it put below the prefix, which is known only when
+# it is installed: `cmake --install --prefix` and the package have another one than the build.
+function(defused_install_with_paths file destination)
+  cmake_path(GET file FILENAME name)
+  install(CODE "
+    file(READ \"${PROJECT_SOURCE_DIR}/${file}\" text)
+    string(REPLACE /usr/sbin/defused \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_SBINDIR}/defused\" text \"\${text}\")
+    string(REPLACE /usr/share/doc/defused \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\" text \"\${text}\")
+    file(WRITE \"${CMAKE_BINARY_DIR}/generated/${name}\" \"\${text}\")
+    file(INSTALL \"${CMAKE_BINARY_DIR}/generated/${name}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${destination}\")")
+endfunction()
+
 install(TARGETS defused_program RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 
-file(READ ${PROJECT_SOURCE_DIR}/systemd/defused.service unit)
-string(REPLACE "/usr/sbin/defused" "${CMAKE_INSTALL_FULL_SBINDIR}/defused" unit "${unit}")
-string(REPLACE "/usr/share/doc/defused" "${CMAKE_INSTALL_FULL_DOCDIR}" unit "${unit}")
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused.service CONTENT "${unit}" @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/generated/defused.service DESTINATION lib/systemd/system)
+defused_install_with_paths(systemd/defused.service lib/systemd/system)
+install(FILES systemd/defused.sysusers DESTINATION lib/sysusers.d RENAME defused.conf)
+install(FILES systemd/enforce.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/defused/systemd)
 
-# As in the repository, so that the links between them hold: README.md above docs/.
+# As in the repository, so that the links between them hold: README.md above docs/ and beside systemd/.
 install(FILES README.md CHANGELOG.md CONTRIBUTING.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+install(FILES systemd/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/systemd)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} PATTERN docs/man EXCLUDE)
 include(${CMAKE_CURRENT_LIST_DIR}/ManPages.cmake)
 install(FILES config/completions/defused.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME defused)
@@ -21,12 +31,8 @@ install(FILES config/completions/_defused DESTINATION ${CMAKE_INSTALL_DATADIR}/z
 install(FILES config/defused.schema.json config/defused.audit.schema.json config/defused.report.schema.json
         DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/prometheus DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
-# As the unit: with the path of the program.
-file(READ ${PROJECT_SOURCE_DIR}/config/node-problem-detector/defused-monitor.json monitor)
-string(REPLACE "/usr/sbin/defused" "${CMAKE_INSTALL_FULL_SBINDIR}/defused" monitor "${monitor}")
-file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/generated/defused-monitor.json CONTENT "${monitor}")
-install(FILES ${CMAKE_BINARY_DIR}/generated/defused-monitor.json
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/defused/node-problem-detector)
+defused_install_with_paths(config/node-problem-detector/defused-monitor.json
+                           ${CMAKE_INSTALL_DATADIR}/defused/node-problem-detector)
 install(CODE "
   set(target \"\$ENV{DESTDIR}${DEFUSED_CONFIG_DIR}/defused.json\")
   if(EXISTS \"\${target}\")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`unpack_root(DIRECTORY)`: a clean, minimal Debian 12 with systemd, for tests of the package.
+
+It is made by debootstrap once and kept as a tar in the user's cache, so that later tests unpack it in seconds. Needs root
+and the Debian mirror of this machine. `run_inside` runs a command in it by chroot, with its own /proc.
+"""
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+SUITE = "bookworm"
+# What a service manager needs to boot, and nothing that the package is to bring by its own dependencies.
+INCLUDE = ("systemd", "systemd-sysv", "dbus", "kmod", "procps", "iproute2")
+MIRROR = "http://deb.debian.org/debian"
+SECURITY = "http://deb.debian.org/debian-security"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "defused"
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+               "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
+# Seconds; a fresh machine fetches some 80 MB and unpacks them.
+DEBOOTSTRAP_TIME = 420
+POLICY = "#!/bin/sh\n# Nothing is started in a root that is not booted.\nexit 101\n"
+
+
+def host_mirrors():
+    """(mirror, security mirror) of this machine's apt sources, Debian's own where they name none."""
+    sources = [pathlib.Path("/etc/apt/sources.list"), *pathlib.Path("/etc/apt/sources.list.d").glob("*.sources"),
+               *pathlib.Path("/etc/apt/sources.list.d").glob("*.list")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.exists())
+    found = re.findall(r"^(?:deb (?:\[[^]]*\] )?|URIs: *)(http\S+?)/?(?:\s|$)", text, re.M)
+    main = next((uri for uri in found if re.search(r"/debian$", uri)), MIRROR)
+    security = next((uri for uri in found if re.search(r"/debian-security$", uri)), SECURITY)
+    return main, security
+
+
+def run_inside(root, *command, timeout=120, check=True, **environment):
+    """The CompletedProcess of `command` in `root`: output and errors together as text. AssertionError where it fails."""
+    # In its own PID namespace: whatever it starts ends with it, and its /proc is unmounted with its mount namespace.
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private", "sh", "-c",
+         'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"', str(root), *command],
+        env={**ENVIRONMENT, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=timeout, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+    return done
+
+
+def write_sources(root):
+    """What this machine uses; Debian's own key is in the root."""
+    mirror, security = host_mirrors()
+    (root / "etc/apt/sources.list").write_text(
+        f"deb {mirror} {SUITE} main\ndeb {mirror} {SUITE}-updates main\ndeb {security} {SUITE}-security main\n",
+        encoding="utf-8")
+    # As fast as it can be: the root is thrown away.
+    (root / "etc/dpkg/dpkg.cfg.d/test").write_text("force-unsafe-io\n", encoding="utf-8")
+    (root / "etc/apt/apt.conf.d/99test").write_text(
+        'APT::Install-Recommends "false";\nAcquire::Languages "none";\nAcquire::Retries "3";\n', encoding="utf-8")
+
+
+def debootstrap(root):
+    # Not below this repository's own temporary files: debootstrap wants a file system with devices and programs.
+    mirror, _ = host_mirrors()
+    done = subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={','.join(INCLUDE)}", SUITE, str(root), mirror],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEBOOTSTRAP_TIME,
+        check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"debootstrap ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    write_sources(root)
+    run_inside(root, "apt-get", "-q", "update")
+    run_inside(root, "apt-get", "-q", "-y", "upgrade", timeout=300)
+    run_inside(root, "apt-get", "-q", "clean")
+
+
+def cached_tar():
+    """The path of the tar, which is made where it is missing. One process makes it, others wait."""
+    key = hashlib.sha256(repr((SUITE, INCLUDE, host_mirrors())).encode()).hexdigest()[:12]
+    tar = CACHE / f"debian-{SUITE}-{key}.tar"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if tar.exists():
+            return tar
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="defused-debootstrap-", dir="/var/tmp"))
+        try:
+            debootstrap(directory)
+            subprocess.run(["tar", "--numeric-owner", "--xattrs", "-C", str(directory), "-cf", f"{tar}.new", "."], check=True,
+                           timeout=120)
+            os.rename(f"{tar}.new", tar)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{tar}.new")
+    return tar
+
+
+def unpack_root(directory):
+    """A fresh copy in `directory`, which has to be empty. Its package lists are those of when it was made: `refresh` it."""
+    subprocess.run(["tar", "--numeric-owner", "--xattrs", "-C", str(directory), "-xpf", str(cached_tar())], check=True, timeout=120)
+    shutil.copyfile("/etc/resolv.conf", pathlib.Path(directory) / "etc/resolv.conf")
+
+
+def forbid_services(root):
+    """For a root that is not booted: maintainer scripts start nothing in it."""
+    policy = pathlib.Path(root) / "usr/sbin/policy-rc.d"
+    policy.write_text(POLICY, encoding="utf-8")
+    policy.chmod(0o755)
+
+
+def refresh(root):
+    """Fetches the package lists again."""
+    run_inside(root, "apt-get", "-q", "update", timeout=90)
+
+
+if __name__ == "__main__":
+    print(cached_tar())
