@@ -167,7 +167,7 @@ class BootedDebian:
             left += self._free_wedged()
             self._signal(self.leader, signal.SIGRTMIN + 3)  # systemd: halt
         if not self._ended(30 * SLOW):
-            left.append(f"the container did not halt:\n{kernel_stacks(self._members().values())[-4000:]}")
+            left.append(f"the container did not halt:\n{kernel_stacks(self.members().values())[-4000:]}")
             for pid in below(self.process.pid):
                 self._signal(pid, signal.SIGKILL)
             self._signal(self.process.pid, signal.SIGKILL)
@@ -202,7 +202,8 @@ class BootedDebian:
             self.run("mount", "-o", "remount,bind,rw", place)
         self.run("systemctl", "daemon-reexec")  # it looks at its start which hierarchies it may use
 
-    def _members(self):
+    def members(self):
+        """{PID inside: PID of the host}."""
         return processes_in(self.pid_namespace) if self.pid_namespace else {}
 
     def _signal(self, pid, number):
@@ -221,11 +222,11 @@ class BootedDebian:
     def _free_wedged(self):
         """Aborts what FUSE connections the container's processes have mounted by now; returns what they were."""
         freed = []
-        for number in sorted(fuse_mounts(self._members().values()) - self.before):
+        for number in sorted(fuse_mounts(self.members().values()) - self.before):
             try:
                 with open(f"{FUSECTL}/{number}/abort", "w", encoding="ascii") as abort:
                     # Numbers are given out again at once; through this file no other connection is reached.
-                    if number in fuse_mounts(self._members().values()):
+                    if number in fuse_mounts(self.members().values()):
                         abort.write("1")
                         freed.append(f"FUSE connection {number}")
             except FileNotFoundError:
@@ -234,10 +235,14 @@ class BootedDebian:
 
     # ---- what happens inside
 
+    def inside(self):
+        """The words before a command that is to run inside."""
+        return ["nsenter", "--all", "--target", str(self.leader), "--"]
+
     def run(self, *command, timeout=20, check=True, text=None):
         """The CompletedProcess of `command` inside, output and errors together. AssertionError where it fails or is late."""
         limit = timeout * SLOW
-        words = ["nsenter", "--all", "--target", str(self.leader), "--", "timeout", "-k", "1", str(limit), *map(str, command)]
+        words = [*self.inside(), "timeout", "-k", "1", str(limit), *map(str, command)]
         with tempfile.TemporaryFile() as output:
             # To a file: what cannot be killed may hold a pipe open for ever.
             process = subprocess.Popen(words, stdin=subprocess.PIPE if text else subprocess.DEVNULL, stdout=output,
@@ -256,11 +261,16 @@ class BootedDebian:
             raise AssertionError(f"{' '.join(map(str, command))} ended with {code}:\n{printed}")
         return subprocess.CompletedProcess(command, code, printed)
 
-    def write(self, path, text):
+    def write(self, path, content, mode=0o644):
         """A file of the root, from outside."""
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        file.chmod(mode)
+
+    def remove(self, path):
+        """Where it is."""
+        (self.root / path.lstrip("/")).unlink(missing_ok=True)
 
     def read(self, path):
         """"" where there is none. Not of a file system that is mounted inside."""
@@ -293,4 +303,4 @@ class BootedDebian:
 
     def host_pid(self, pid):
         """Of a process inside; None where it is gone."""
-        return self._members().get(int(pid))
+        return self.members().get(int(pid))

@@ -16,8 +16,9 @@ CAPABILITIES = "/usr/include/linux/capability.h"
 # Directives that take nothing away from the service.
 TAKES_NOTHING = {
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "Restart", "RestartSec", "RestartPreventExitStatus", "KillMode",
-    "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec", "StateDirectory", "RuntimeDirectory", "RuntimeDirectoryPreserve",
-    "LogsDirectory", "ConfigurationDirectory",
+    "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec", "StateDirectory", "StateDirectoryMode",
+    "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve",
+    "SystemCallErrorNumber",  # how it is refused
     "ReadWritePaths",  # whatever is writable has to be named: ProtectSystem looks at that
 }
 # By the directive that takes it away: what sandbox_probe.pl tries. One of them at least has to tell.
