@@ -14,7 +14,7 @@ string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC) # of SOURCE_DATE_EPOCH
 set(version ${CPACK_DEBIAN_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 file(WRITE ${doc}/changelog.Debian "defused (${version}) unstable; urgency=medium\n\n  * Built from its own tree; what changed is in \
 CHANGELOG.md.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${date}\n")
-file(CREATE_LINK CHANGELOG.md ${doc}/changelog COPY_ON_ERROR)
+configure_file(${doc}/CHANGELOG.md ${doc}/changelog COPYONLY) # Debian's name; links of the documents go to the other one
 
 # zsh of Debian looks there.
 file(MAKE_DIRECTORY ${usr}/share/zsh/vendor-completions)
@@ -24,5 +24,5 @@ file(REMOVE_RECURSE ${usr}/share/zsh/site-functions)
 file(MAKE_DIRECTORY ${usr}/share/lintian/overrides)
 configure_file(${CPACK_DEFUSED_DEBIAN_FILES}/lintian-overrides ${usr}/share/lintian/overrides/defused COPYONLY)
 
-file(GLOB pages ${usr}/share/man/man?/*.?) # of a directory that was just made
-execute_process(COMMAND gzip -9n -f ${pages} ${doc}/changelog.Debian ${doc}/changelog COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND find ${usr}/share/man -type f -exec gzip -9n {} + COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND gzip -9n ${doc}/changelog.Debian ${doc}/changelog COMMAND_ERROR_IS_FATAL ANY)

@@ -129,6 +129,7 @@ void FrontKeeper::turn(Nanoseconds now) {
   if (child_.running() && now - last_sign_ >= kSilence) {
     log_.warn("the front has not answered for 10 s and is replaced");
     last_sign_ = now;
+    alive_ = false;  // also where it cannot be killed: systemd's watchdog must not hear that all is well
     kill(now);
   }
   if (owed_ && !replacing_) hand_over();

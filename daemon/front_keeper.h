@@ -35,7 +35,7 @@ class FrontKeeper {
   void add_polls(std::vector<pollfd>& polls) const;
   void turn(Nanoseconds now);
   [[nodiscard]] Nanoseconds next_turn() const;
-  /// It has shown a sign of life since it was started.
+  /// One runs and has shown a sign of life in the last 10 s.
   [[nodiscard]] bool alive() const { return alive_; }
 
   void begin_stop();

@@ -262,6 +262,26 @@ TEST_CASE("a front that is being replaced when the service stops has no successo
   CHECK(keeping.started == 1);
 }
 
+TEST_CASE("a front counts as alive for ten seconds after a sign of life, also before it is replaced") {
+  Keeping keeping;
+  const auto listeners = make_listeners(1);
+  const WebService service = make_service("a", nullptr);
+  keeping.keeper.set_service({}, listeners, service);
+  keeping.keeper.turn(1s);
+  CHECK_FALSE(keeping.keeper.alive());
+  if (!keeping.hold()) return;
+  Message sign;
+  sign.type = MessageType::alive;
+  REQUIRE(send_message(keeping.channel.get(), sign));
+  keeping.keeper.turn(2s);
+  CHECK(keeping.keeper.alive());
+  keeping.keeper.turn(12s - 1ms);
+  CHECK(keeping.keeper.alive());
+  keeping.keeper.turn(12s);
+  CHECK_FALSE(keeping.keeper.alive());
+  CHECK(keeping.started == 1);
+}
+
 TEST_CASE("a front that does not die is left behind, and no other gets what it hangs in until it ends") {
   Keeping keeping;
   const auto listeners = make_listeners(2);
