@@ -120,13 +120,11 @@ class Cgroups:
 
 
 class BootedDebian:
-    """Booted while the context stands, at most for `seconds`. `binds`: directories of the host, read-only at the same
-    path inside."""
+    """Booted while the context stands, at most for `seconds`."""
 
-    def __init__(self, root, seconds=300, binds=()):
+    def __init__(self, root, seconds=300):
         self.root = pathlib.Path(root)
         self.seconds = seconds * SLOW
-        self.binds = binds
         self.name = f"defused-booted-{os.getpid()}-{time.monotonic_ns()}"
         self.cgroups = Cgroups(self.name)
         self.console = self.root.parent / f"{self.name}.console"
@@ -140,7 +138,6 @@ class BootedDebian:
     def __enter__(self):
         self.cgroups.make()
         entering = "; ".join(f"echo $$ > {path}/cgroup.procs" for path in self.cgroups.paths.values())
-        binds = [f"--bind-ro={path}" for path in self.binds]
         with open(self.console, "wb") as console:
             # Not nspawn's own private network: its /sys has no fusectl then.
             # `timeout` ends it where this program was killed: nspawn shuts down in order when it gets TERM.
@@ -148,7 +145,7 @@ class BootedDebian:
                 ["sh", "-ec", f'{entering}; exec timeout -k 20 "$@"', "sh", str(self.seconds), "unshare", "--net", "systemd-nspawn",
                  "--quiet", "--register=no", "--keep-unit", "--boot", f"--directory={self.root}", f"--machine={self.name}",
                  "--console=read-only", "--capability=all", f"--system-call-filter={SYSTEM_CALLS}",
-                 "--bind=/dev/fuse", *binds],
+                 "--bind=/dev/fuse"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:
             self.leader = wait_until(self._find_leader, 20, "systemd to be started in the container")

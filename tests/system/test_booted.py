@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import struct
@@ -23,6 +24,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 from ambush import Ambush, is_unkillable  # noqa: E402
 from booted_debian import BootedDebian  # noqa: E402
 from daemon import BUILD, SLOW, children_of, mount_fusectl, read_text, wait_until  # noqa: E402
+from debian_package import field, make_next, make_package  # noqa: E402
 from debian_root import forbid_services, run_inside, unpack_root  # noqa: E402
 from lab import FUSECTL, Lab, connections, kernel_stacks  # noqa: E402
 from sandbox import Sandbox, unapplied  # noqa: E402
@@ -37,6 +39,11 @@ LOST = "defused_probers_lost_total"
 QUICK = {"interval": "1s", "detect": {"stuck_after": "2s"},
          "remedy": {"min_stuck": "3s", "allow": {"fstypes": ["fuse.defusedbooted"]}}}
 PROBE = "/var/lib/defused-probe"
+LAB = "/usr/lib/defused-lab"
+# What a container needs to be a host: the service is told that nobody is outside, and does not ask BPF, which speaks of
+# the processes by their PIDs of the real host.
+AS_HOST = f"[Service]\nEnvironment=LD_PRELOAD={LAB}/defused-as-host.so\n"
+WITHOUT_BPF = f"{AS_HOST}SystemCallFilter=~bpf\n"
 # A program of the i386: exit(42) by int 0x80.
 OLD_CODE = b"\xb8\x01\0\0\0\xbb\x2a\0\0\0\xcd\x80"
 
@@ -48,39 +55,12 @@ def old_program():
     return header + struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 0x1000) + OLD_CODE
 
 
-def make_package(directory):
-    """The path of the Debian package of this build."""
-    done = subprocess.run(["cpack", "--config", f"{BUILD}/CPackConfig.cmake", "-B", directory], capture_output=True, text=True,
-                          timeout=120 * SLOW, check=False)
-    found = list(pathlib.Path(directory).glob("*.deb"))
-    if done.returncode != 0 or len(found) != 1:
-        raise AssertionError(f"cpack ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return found[0]
-
-
-def make_newer(package, directory):
-    """The same with a higher version, another program file and other defaults in its configuration: as a release would have."""
-    tree = os.path.join(directory, "newer")
-    subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True, timeout=60)
-    control = pathlib.Path(tree, "DEBIAN/control")
-    version = re.search(r"^Version: (.*)$", control.read_text(encoding="utf-8"), re.M).group(1)
-    control.write_text(control.read_text(encoding="utf-8").replace(version, f"{version}+newer"), encoding="utf-8")
-    config = pathlib.Path(tree, CONFIG[1:])
-    config.write_text("// newer\n" + config.read_text(encoding="utf-8"), encoding="utf-8")
-    with open(os.path.join(tree, "usr/sbin/defused"), "ab") as program:
-        program.write(b"newer")
-    shutil.rmtree(os.path.join(tree, "DEBIAN", "md5sums"), ignore_errors=True)
-    newer = os.path.join(directory, "newer.deb")
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, newer], check=True, timeout=60,
-                   stdout=subprocess.DEVNULL)
-    return newer, f"{version}+newer"
-
-
 class InsideLab(Lab):
     """A situation in the container, where its PIDs are those of its truth. It ends by the end of its input."""
 
     def __init__(self, booted, form):
-        super().__init__(form, wrapper=booted.inside(), fstype="defusedbooted", work_dir="/srv", seconds=120)
+        super().__init__(form, fstype="defusedbooted", work_dir="/srv", seconds=120)
+        self.program = [*booted.inside(), f"{LAB}/defused-lab"]
 
     def close(self):
         if not self.process.stdin.closed:
@@ -90,6 +70,20 @@ class InsideLab(Lab):
             except subprocess.TimeoutExpired:
                 pass  # the next line tells
         super().close()
+
+
+class InsideAmbush(Ambush):
+    """The same as Ambush in the container: PIDs are those inside."""
+
+    def __init__(self, booted, pid, path, phase):
+        self.path = path
+        self.process = subprocess.Popen(
+            [*booted.inside(), f"{LAB}/defused-inject", str(pid), path, "--phase", phase, "--seconds", str(20 * SLOW)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ready, _, _ = select.select([self.process.stdout], [], [], 10 * SLOW)
+        line = self.process.stdout.readline() if ready else ""
+        if line != "waiting\n":
+            raise AssertionError(f"no ambush: {line}{self.sprung()}")
 
 
 class Booted(unittest.TestCase):
@@ -110,7 +104,7 @@ class Booted(unittest.TestCase):
         root.chmod(0o755)
         cls.install(root)
         cls.addClassCleanup(lambda: wait_until(lambda: not connections() - before, 5, "no FUSE connection to be left"))
-        cls.booted = cls.enterClassContext(BootedDebian(root, seconds=400, binds=[BUILD]))
+        cls.booted = cls.enterClassContext(BootedDebian(root, seconds=400))
 
     @classmethod
     def install(cls, root):
@@ -119,23 +113,27 @@ class Booted(unittest.TestCase):
         forbid_services(root)
         run_inside(root, "apt-get", "-q", "-y", "install", "/root/defused.deb", "libfuse3-3", timeout=180 * SLOW)
         (root / "usr/sbin/policy-rc.d").unlink()
+        (root / LAB[1:]).mkdir()
+        for name in ("defused-lab", "defused-inject", "defused-as-host.so"):
+            shutil.copy(os.path.join(BUILD, name), root / LAB[1:])
 
     def setUp(self):
         self.addCleanup(self.booted.remove, f"{DROP_INS}/10-enforce.conf")
 
     # ---- the service
 
-    def start(self, mode="observe", enforce=False, **settings):
+    def start(self, mode="observe", enforce=False, as_host=WITHOUT_BPF, **settings):
         """Restarts it with this configuration, with or without what `enforce` takes, and waits for its first pass."""
         self.booted.write(CONFIG, json.dumps({**QUICK, "mode": mode, **settings}))
+        self.booted.write(f"{DROP_INS}/20-container.conf", as_host)
         if enforce:
             self.booted.write(f"{DROP_INS}/10-enforce.conf", self.booted.read(ENFORCE))
         else:
             self.booted.remove(f"{DROP_INS}/10-enforce.conf")
         self.booted.run("systemctl", "daemon-reload")
         self.booted.run("systemctl", "reset-failed", UNIT)  # or it counts our restarts
-        self.booted.run("systemctl", "restart", UNIT)
-        self.wait_for(lambda: self.booted.get("/-/ready")[0] == 200, 10, "the service to be ready")
+        self.booted.run("systemctl", "restart", UNIT, timeout=40)
+        self.wait_for(lambda: self.booted.get("/-/ready")[0] == 200, 20, "the service to be ready")
 
     def wait_for(self, predicate, seconds, what):
         try:
@@ -178,18 +176,33 @@ class Booted(unittest.TestCase):
         self.assertNotIn("0", status["Uid"].split())
         self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
+    def check_prober(self, enforce):
+        """It may confine itself further."""
+        prober, supervisor = Sandbox(self.process("defused-prober")), Sandbox(self.main_pid())
+        self.assertEqual(prober.mask("CapBnd") & ~supervisor.mask("CapBnd"), 0)
+        self.assertEqual((prober.status["NoNewPrivs"], prober.status["Seccomp"]), ("1", "2"))
+        self.assertEqual(prober.read_only(FUSECTL), not enforce)
+        self.assertEqual(set(prober.writable()) - set(supervisor.writable()), set())
+
+    def check_bpf(self):
+        """Its programs are loaded and run in the sandbox. What they say is not believed: in a container they do not see
+        the prober under the PID that it knows of itself."""
+        gaps = {kind: self.booted.metrics().get(f'defused_read_gaps_total{{file="bpf",kind="{kind}"}}', 0)
+                for kind in ("malformed", "gone", "denied", "io", "unsupported", "timeout")}
+        self.assertEqual([kind for kind, count in gaps.items() if count > 0], ["malformed"])
+
     def check_confined(self, enforce, abort, freely):
-        self.start("enforce" if enforce else "observe", enforce)
+        self.start("enforce" if enforce else "observe", enforce, AS_HOST)
         text = self.unit_text(enforce)
         tried = self.probe(text, abort)
         self.assertEqual(tried.keys(), freely.keys())
-        manager = Sandbox(self.booted.leader)
-        for pid in (self.main_pid(), self.process("defused-prober")):
-            sandbox = Sandbox(pid)
-            self.assertEqual(unapplied(text, sandbox, manager, tried, freely), [])
-            self.assertEqual(sandbox.read_only(FUSECTL), not enforce)
-        self.assertEqual(tried["open_abort"], "done" if enforce else "EROFS")
+        supervisor = Sandbox(self.main_pid())
+        self.assertEqual(unapplied(text, supervisor, Sandbox(self.booted.leader), tried, freely), [])
+        self.assertEqual(supervisor.read_only(FUSECTL), not enforce)
+        self.assertEqual((tried["open_abort"], tried["device_fuse"]), ("done" if enforce else "EROFS", "done"))
+        self.check_prober(enforce)
         self.check_front()
+        self.check_bpf()
 
     def test_confined_as_the_unit_says(self):
         for name, content in {"sandbox_probe.pl": pathlib.Path(HERE, "sandbox_probe.pl").read_bytes(),
@@ -235,7 +248,8 @@ class Booted(unittest.TestCase):
 
     def check_upgrade(self):
         """To a package with another program and other defaults, while the service runs."""
-        newer, version = make_newer(self.package, self.directory)
+        version = field(self.package, "Version") + "+newer"
+        newer = make_next(self.package, self.directory, version, config_comment="newer")
         config, audit, before = self.booted.read(CONFIG), self.audit(), self.main_pid()
         budget = self.booted.metrics()["defused_abort_budget_remaining"]
         self.assertTrue(self.program_is("/usr/sbin/defused"))
@@ -247,7 +261,7 @@ class Booted(unittest.TestCase):
         self.assertNotEqual(self.main_pid(), before)
         self.assertEqual(self.booted.unit(UNIT, "ActiveState", "UnitFileState"), {"ActiveState": "active", "UnitFileState": "enabled"})
         self.assertEqual(self.booted.read(CONFIG), config)
-        self.assertTrue(self.booted.read(f"{CONFIG}.dpkg-dist").startswith("// newer\n"))
+        self.assertTrue(self.booted.read(f"{CONFIG}.dpkg-dist").endswith("// newer\n"))
         self.assertEqual(self.audit(), audit)
         self.assertEqual(self.booted.metrics()["defused_abort_budget_remaining"], budget)
         self.assertEqual(self.booted.metrics()['defused_remediation_mode{mode="enforce"}'], 1)
@@ -257,12 +271,13 @@ class Booted(unittest.TestCase):
         self.start(pass_deadline="1s", max_lost_probers=1)
         with InsideLab(self.booted, "tar_pit") as pit:
             swallow = pit.truth["swallow"]
-            caught = Ambush(self.process("defused-prober"), swallow, "processes").sprung()
+            inside, = [pid for pid, host in self.booted.members().items() if host == self.process("defused-prober")]
+            self.assertEqual(InsideAmbush(self.booted, inside, swallow, "processes").sprung(), inside)
+            caught = self.booted.host_pid(inside)
             wait_until(lambda: re.search(r"fuse_\w*open", kernel_stacks([caught])), 10, f"{caught} to wait for its file")
             self.booted.run("stat", f"{os.path.dirname(swallow)}/nothing", check=False)  # answered: its request was read before
             self.wait_for(lambda: self.booted.metrics().get(LOST) == 1, 15, "the prober to be lost")
             self.assertTrue(is_unkillable(caught))
-            inside, = [pid for pid, host in self.booted.members().items() if host == caught]
             since, begin = self.booted.cursor(), time.monotonic()
             self.booted.run("systemctl", "stop", UNIT, timeout=15)
             took = time.monotonic() - begin
