@@ -101,7 +101,7 @@ class Booted(unittest.TestCase):
         root = pathlib.Path(cls.directory, "root")
         root.mkdir()
         unpack_root(root)
-        root.chmod(0o755)
+        root.chmod(0o755)  # dbus is not root
         cls.install(root)
         cls.addClassCleanup(lambda: wait_until(lambda: not connections() - before, 5, "no FUSE connection to be left"))
         cls.booted = cls.enterClassContext(BootedDebian(root, seconds=400))
