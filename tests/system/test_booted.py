@@ -122,8 +122,8 @@ class Booted(unittest.TestCase):
 
     # ---- the service
 
-    def start(self, mode="observe", enforce=False, as_host=WITHOUT_BPF, **settings):
-        """Restarts it with this configuration, with or without what `enforce` takes, and waits for its first pass."""
+    def configure(self, mode="observe", enforce=False, as_host=WITHOUT_BPF, **settings):
+        """`enforce`: with the drop-in that it takes."""
         self.booted.write(CONFIG, json.dumps({**QUICK, "mode": mode, **settings}))
         self.booted.write(f"{DROP_INS}/20-container.conf", as_host)
         if enforce:
@@ -132,6 +132,10 @@ class Booted(unittest.TestCase):
             self.booted.remove(f"{DROP_INS}/10-enforce.conf")
         self.booted.run("systemctl", "daemon-reload")
         self.booted.run("systemctl", "reset-failed", UNIT)  # or it counts our restarts
+
+    def start(self, mode="observe", enforce=False, as_host=WITHOUT_BPF, **settings):
+        """Restarts it with this configuration and waits for its first pass."""
+        self.configure(mode, enforce, as_host, **settings)
         self.booted.run("systemctl", "restart", UNIT, timeout=40)
         self.wait_for(lambda: self.booted.get("/-/ready")[0] == 200, 20, "the service to be ready")
 
