@@ -169,6 +169,7 @@ CHECKS = {
     "PrivateMounts": lambda it, value, named: value == "yes" and it.namespaces["mnt"] != named["manager"].namespaces["mnt"],
     "PrivateTmp": check_yes(lambda it: "systemd-private" in it.mount_of("/tmp")["root"]),
     "ProtectControlGroups": check_yes(lambda it: it.read_only("/sys/fs/cgroup/systemd")),
+    "ProtectKernelLogs": check_yes(lambda it: "/inaccessible/" in it.mount_of("/proc/kmsg")["root"]),
     "ProtectSystem": check_read_only,
     "ReadOnlyPaths": lambda it, value, _: all(it.read_only(path) for path in value.split()),
     "UMask": lambda it, value, _: int(it.status["Umask"], 8) == int(value, 8),
