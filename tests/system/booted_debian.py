@@ -153,9 +153,12 @@ class BootedDebian:
             wait_until(self._is_running, 60, "the container to have booted")
             self._open_mounts()
         except BaseException as error:
-            text = read_text(self.console)[-3000:]
+            told = read_text(self.console)[-1000:]
+            if self.leader:
+                told += "".join(self.run(*words, check=False).stdout[-3000:] for words in (
+                    ("systemctl", "list-jobs"), ("journalctl", "--no-pager", "--output=cat", "--lines=40")))
             self.__exit__(None, None, None)
-            raise AssertionError(f"the container did not boot: {error}\n{text}") from error
+            raise AssertionError(f"the container did not boot: {error}\n{told}") from error
         return self
 
     def __exit__(self, *_):
