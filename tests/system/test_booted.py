@@ -210,7 +210,6 @@ class Booted(unittest.TestCase):
         self.assertEqual((tried["open_abort"], tried["device_fuse"]), ("done" if enforce else "EROFS", "done"))
         self.check_prober(enforce)
         self.check_front()
-        self.check_bpf()
 
     def test_confined_as_the_unit_says(self):
         for name, content in {"sandbox_probe.pl": pathlib.Path(HERE, "sandbox_probe.pl").read_bytes(),
@@ -239,8 +238,10 @@ class Booted(unittest.TestCase):
         return [record for record in records if record["record"] != "decision"]
 
     def test_found_freed_and_upgraded(self):
-        self.start("observe")
+        self.start("observe", as_host=AS_HOST)
         with InsideLab(self.booted, "flush_thread") as lab:
+            self.check_bpf()
+            self.start("observe")
             self.wait_for(lambda: self.booted.metrics().get(STUCK) == 1, 15, "the deadlock to be found")
             self.wait_for(lambda: self.holds() == {"mode"}, 15, "nothing but the mode to hold")
             waiting = read_text(f"{FUSECTL}/{lab.truth['connection']}/waiting").strip()
