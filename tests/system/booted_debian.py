@@ -70,15 +70,14 @@ def below(pid):
     return found
 
 
-def fuse_mounts(pids):
-    """Numbers of the FUSE connections that threads of `pids` have mounted."""
+def fuse_mounts(proc):
+    """Numbers of the FUSE connections that threads of whoever is seen in `proc` have mounted: of PID namespaces below too."""
     found = set()
-    for pid in pids:
-        for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
-            for line in read_text(task / "mountinfo").splitlines():
-                if " - fuse." in line:
-                    major, minor = line.split()[2].split(":")
-                    found.add(int(major) << 20 | int(minor))
+    for mountinfo in pathlib.Path(proc).glob("[0-9]*/task/*/mountinfo"):
+        for line in read_text(mountinfo).splitlines():
+            if " - fuse." in line:
+                major, minor = line.split()[2].split(":")
+                found.add(int(major) << 20 | int(minor))
     return found
 
 
@@ -222,11 +221,12 @@ class BootedDebian:
     def _free_wedged(self):
         """Aborts what FUSE connections the container's processes have mounted by now; returns what they were."""
         freed = []
-        for number in sorted(fuse_mounts(self.members().values()) - self.before):
+        proc = f"/proc/{self.leader}/root/proc"
+        for number in sorted(fuse_mounts(proc) - self.before):
             try:
                 with open(f"{FUSECTL}/{number}/abort", "w", encoding="ascii") as abort:
                     # Numbers are given out again at once; through this file no other connection is reached.
-                    if number in fuse_mounts(self.members().values()):
+                    if number in fuse_mounts(proc):
                         abort.write("1")
                         freed.append(f"FUSE connection {number}")
             except FileNotFoundError:
