@@ -23,9 +23,9 @@ TAKES_NOTHING = {
 }
 # By the directive that takes it away: what sandbox_probe.pl tries. One of them at least has to tell.
 PROBES = {
-    "DevicePolicy": ("device_tun",),
     "LockPersonality": ("personality",),
     "MemoryDenyWriteExecute": ("mmap_writable_executable",),
+    "PrivateDevices": ("device_fuse",),
     "PrivateTmp": ("list_tmp",),
     "ProtectClock": ("set_clock",),
     "ProtectControlGroups": ("write_cgroup",),
@@ -84,12 +84,6 @@ def bytes_of(value):
     return int(number) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[unit]
 
 
-def device_number(path):
-    """As a list of devices of a cgroup has it: "c 10:229"."""
-    number = os.stat(path).st_rdev
-    return f"c {os.major(number)}:{os.minor(number)} "
-
-
 class Sandbox:
     """Of one process, by its PID here, as it is at this moment."""
 
@@ -98,6 +92,7 @@ class Sandbox:
         self.status = dict(re.findall(r"^(\w+):\t(.*)$", read_text(f"/proc/{pid}/status"), re.M))
         self.namespaces = {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in os.listdir(f"/proc/{pid}/ns")}
         self.oom_score_adj = int(read_text(f"/proc/{pid}/oom_score_adj"))
+        self.locked_memory = re.search(r"^Max locked memory +\S+ +(\S+)", read_text(f"/proc/{pid}/limits"), re.M).group(1)
         self.mounts = {}  # by mount point; the last one covers those before it
         for line in read_text(f"/proc/{pid}/mountinfo").splitlines():
             fields = line.split()
@@ -156,16 +151,22 @@ def check_oom_score(sandbox, value, named):
     return sandbox.oom_score_adj == (int(value) if may_lower or int(value) >= 0 else named["manager"].oom_score_adj)
 
 
+def check_locked_memory(sandbox, value, named):
+    """Raising the hard limit takes CAP_SYS_RESOURCE as well."""
+    return value == "infinity" and sandbox.locked_memory in ("unlimited", named["manager"].locked_memory)
+
+
 CHECKS = {
     "NoNewPrivileges": check_yes(lambda it: it.status["NoNewPrivs"] == "1"),
     # What the machine itself does not have cannot be kept.
     "CapabilityBoundingSet": lambda it, value, named: it.mask("CapBnd") == capability_mask(value) & named["manager"].mask("CapBnd"),
-    "DeviceAllow": lambda it, value, _: device_number(value.split()[0]) in it.cgroup_file(("devices", "devices.list")),
-    "DevicePolicy": lambda it, value, _: value == "closed" and "a *:* rwm" not in it.cgroup_file(("devices", "devices.list")),
     "InaccessiblePaths": lambda it, value, _: all(
         "/inaccessible/" in it.mount_of(path.lstrip("-"))["root"] for path in value.split() if os.path.exists(path.lstrip("-"))),
+    "LimitMEMLOCK": check_locked_memory,
     "MemoryMax": lambda it, value, _: str(bytes_of(value)) == it.cgroup_file(("memory", "memory.limit_in_bytes"), ("", "memory.max")),
     "OOMScoreAdjust": check_oom_score,
+    "PrivateDevices": check_yes(lambda it: it.mounts.get("/dev", {}).get("type") == "tmpfs"
+                                and "a *:* rwm" not in it.cgroup_file(("devices", "devices.list"))),
     "PrivateMounts": lambda it, value, named: value == "yes" and it.namespaces["mnt"] != named["manager"].namespaces["mnt"],
     "PrivateTmp": check_yes(lambda it: "systemd-private" in it.mount_of("/tmp")["root"]),
     "ProtectControlGroups": check_yes(lambda it: it.read_only("/sys/fs/cgroup/systemd")),
