@@ -139,9 +139,9 @@ class BootedDebian:
         entering = "; ".join(f"echo $$ > {path}/cgroup.procs" for path in self.cgroups.paths.values())
         with open(self.console, "wb") as console:
             # Not nspawn's own private network: its /sys has no fusectl then.
-            # `timeout` ends it where this program was killed: nspawn shuts down in order when it gets TERM.
+            # nspawn shuts down in order when it gets TERM: from `timeout`, also where this program was killed.
             self.process = subprocess.Popen(
-                ["sh", "-ec", f'{entering}; exec timeout -k 20 "$@"', "sh", str(self.seconds), "unshare", "--net", "systemd-nspawn",
+                ["sh", "-ec", f'{entering}; exec setpriv --pdeathsig TERM timeout -k 20 "$@"', "sh", str(self.seconds), "unshare", "--net", "systemd-nspawn",
                  "--quiet", "--register=no", "--keep-unit", "--boot", f"--directory={self.root}", f"--machine={self.name}",
                  "--console=read-only", "--capability=all", f"--system-call-filter={SYSTEM_CALLS}",
                  "--bind=/dev/fuse"],

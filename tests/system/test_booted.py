@@ -279,7 +279,7 @@ class Booted(unittest.TestCase):
         self.assertNotIn("left behind", self.booted.journal(UNIT, since))
 
     def test_stopped_while_a_prober_cannot_be_killed(self):
-        self.start(pass_deadline="1s", max_lost_probers=1)
+        self.start(pass_deadline="3s", max_lost_probers=1)
         with InsideLab(self.booted, "tar_pit") as pit:
             swallow = pit.truth["swallow"]
             inside, = [pid for pid, host in self.booted.members().items() if host == self.process("defused-prober")]
@@ -298,7 +298,7 @@ class Booted(unittest.TestCase):
             self.assertRegex(self.booted.journal(UNIT, since), rf"left behind: unkillable .*\b{inside}\b")
             self.assertTrue(is_unkillable(caught))
             self.check_started_beside(inside, caught)
-        self.wait_for(lambda: self.booted.get("/-/ready")[0] == 200, 10, "a prober to be started")
+        self.wait_for(lambda: self.booted.get("/-/ready")[0] == 200, 20, "a prober to be started")
 
     def check_started_beside(self, inside, caught):
         """A new start comes up, says READY=1, and starts no other prober: one is left, which is as many as may be."""
