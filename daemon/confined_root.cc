@@ -2,9 +2,11 @@
 #include "daemon/confined_root.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -120,6 +122,17 @@ Result<void> build_and_enter(const RootPlan& plan) {
   return built ? swap_roots() : built;
 }
 
+// Among copies of the host's mounts, where there is no root of its own to be had (Docker refuses pivot_root): no link
+// of /proc is followed, and fusectl is as the plan says. What cannot be done even so is left.
+void confine_in_place(const RootPlan& plan) {
+  struct statfs found {};
+  const bool is_covered = statfs(kWorkplace, &found) == 0 && found.f_type == TMPFS_MAGIC;
+  if (is_covered && (chdir("/") < 0 || umount2(kWorkplace, MNT_DETACH) < 0)) return;
+  mount(nullptr, "/proc", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | kPlain, nullptr);
+  if (plan.fusectl_writable || !FuseRoot::open()) return;
+  mount(nullptr, FuseRoot::kDefaultPath, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | kPlain, nullptr);
+}
+
 // pivot_root refuses the first root of a kernel, where an initramfs was never left.
 bool is_on_first_root() {
   const UniqueFd file(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
@@ -140,13 +153,10 @@ bool is_on_first_root() {
 }  // namespace
 
 Result<void> enter_confined_root(const RootPlan& plan) {
-  const UniqueFd before(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (is_on_first_root()) return fail(ErrorKind::unsupported, "the root of this host is its initramfs");
   if (unshare(CLONE_NEWNS) < 0) return fail_errno(errno, "making a mount namespace");
   const auto done = build_and_enter(plan);
-  if (done) return {};
-  // Back to where it came from; where that takes more than it may, among copies of the same mounts.
-  if (setns(before.get(), CLONE_NEWNS) < 0 && chdir("/") == 0) umount2(kWorkplace, MNT_DETACH);
+  if (!done) confine_in_place(plan);
   return done;
 }
 

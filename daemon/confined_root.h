@@ -18,7 +18,8 @@ struct RootPlan {
 };
 
 /// Moves this process there, for good; while it has one thread, and before it holds a directory. Needs CAP_SYS_ADMIN.
-/// Errors: denied, unsupported, io - one sentence; then it keeps the mounts that it had.
+/// Errors: denied, unsupported, io - one sentence; then it has copies of the mounts that it had, where that could be
+/// done with a /proc of which no link is followed and fusectl as planned.
 Result<void> enter_confined_root(const RootPlan& plan);
 
 }  // namespace defused

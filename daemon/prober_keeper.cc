@@ -38,7 +38,10 @@ void ProberKeeper::set_settings(const Settings& settings) {
   settings_ = settings;
   if (at_cap_) next_start_ = Nanoseconds(0);  // the cap may be another now
   if (!prober_.child.running()) return;
-  if (plan_sandbox(settings_) == prober_.plan && !prober_.outdated) return hand_settings();
+  const SandboxPlan plan = plan_sandbox(settings_);
+  // Less power is for now, whoever comes next; more is for the successor alone.
+  if ((plan == prober_.plan && !prober_.outdated) || !plan.acts) hand_settings();
+  if (plan == prober_.plan && !prober_.outdated) return;
   if (!std::exchange(prober_.outdated, true)) log_.info("the prober is replaced: these settings take another sandbox");
 }
 
@@ -92,9 +95,11 @@ void ProberKeeper::start(Nanoseconds now) {
 }
 
 void ProberKeeper::give_work(Nanoseconds now) {
-  if (prober_.outdated) return ask_to_leave(now);
+  // At the cap it would have no successor: an old sandbox sees more than nobody.
+  const bool may_be_followed = lost_.size() + dying_.size() < settings_.max_lost_probers;
+  if (prober_.outdated && may_be_followed) return ask_to_leave(now);
   if (now < next_pass_) return;
-  if (look_at_ground(settings_.state_directory) != prober_.ground) {
+  if (may_be_followed && look_at_ground(settings_.state_directory) != prober_.ground) {
     log_.info("the prober is replaced: fusectl or the state directory was mounted, unmounted or replaced");
     return ask_to_leave(now);
   }

@@ -122,7 +122,8 @@ void check_state(const Settings& settings, const HostFacts& facts, StartFindings
 bool is_in_host_pid_namespace() {
   constexpr ino_t kInitial = 0xEFFFFFFC;  // PROC_PID_INIT_INO, include/linux/proc_ns.h
   struct stat status {};
-  return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == kInitial;
+  if (stat("/proc/self/ns/pid", &status) < 0) return errno == ENOENT;  // a kernel without PID namespaces
+  return status.st_ino == kInitial;
 }
 
 std::string own_pid_namespace_sentence() {

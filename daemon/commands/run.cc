@@ -89,11 +89,13 @@ Result<StartFindings> check_host(const Settings& settings) {
 }
 
 // For HUP. What is missing is told again where the mode is another one.
-std::function<Result<Settings>()> make_reload(const RunOptions& options, Mode mode, Logger& log) {
-  return [options, mode, &log]() mutable -> Result<Settings> {
+std::function<Result<Settings>()> make_reload(const RunOptions& options, const Settings& first, Logger& log) {
+  return [options, mode = first.policy.mode, state = first.state_directory, &log]() mutable -> Result<Settings> {
     auto fresh = load(options);
     if (!fresh) return fresh;
-    const auto host = check_host(*fresh);
+    Settings checked = *fresh;
+    checked.state_directory = state;  // another one is for the next start
+    const auto host = check_host(checked);
     if (!host) return Failure(host.error());
     if (std::exchange(mode, fresh->policy.mode) != mode) {
       for (const std::string& warning : host->warnings) log.warn(warning);
@@ -132,7 +134,7 @@ int run_command(const RunOptions& options) {
   // What its children may have stays permitted: under NoNewPrivs, as in the unit, exec gives nothing back.
   if (auto kept = use_capabilities(capabilities_of_supervisor()); !kept) log.warn(kept.error().message);
   const int binary = self->get();
-  const auto reload = make_reload(options, settings->policy.mode, log);
+  const auto reload = make_reload(options, *settings, log);
   Supervisor supervisor(
       *std::move(settings), reload, *std::move(listeners), *std::move(web),
       [binary](const std::vector<std::string>& arguments) { return spawn_self(binary, arguments); },

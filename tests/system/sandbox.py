@@ -37,7 +37,6 @@ PROBES = {
     "RestrictAddressFamilies": ("socket_packet", "socket_vsock"),
     "RestrictNamespaces": ("unshare_uts", "unshare_mnt", "unshare_user"),
     "RestrictRealtime": ("realtime",),
-    "RestrictSUIDSGID": ("setuid_bit",),
     "SystemCallArchitectures": ("old_system_call",),
     "SystemCallFilter": ("swap_off", "reboot", "add_key", "set_namespace"),
 }

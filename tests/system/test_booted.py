@@ -309,6 +309,22 @@ class Booted(unittest.TestCase):
         self.assertIsNone(self.process("defused-prober", besides=[caught]))
         self.assertRegex(self.booted.journal(UNIT, since), rf"left-over process {inside} \(")
 
+    def test_enforce_that_is_not_possible_is_refused(self):
+        """Each thing that is missing ends the start with exit code 3 and its sentence, and systemd does not try again."""
+        outside = {**QUICK["remedy"], "require_host_pid_namespace": True}
+        for remedy, enforce, missing in ((QUICK["remedy"], False, ("CAP_DAC_OVERRIDE is missing", f"{FUSECTL} is mounted read-only")),
+                                         (outside, True, ("this is not the PID namespace of the host",))):
+            with self.subTest(missing):
+                since = self.booted.cursor()
+                self.configure("enforce", enforce, remedy=remedy)
+                done = self.booted.run("systemctl", "restart", UNIT, timeout=40, check=False)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertEqual(self.booted.unit(UNIT, "ActiveState", "ExecMainStatus", "NRestarts"),
+                                 {"ActiveState": "failed", "ExecMainStatus": "3", "NRestarts": "0"})
+                journal = self.booted.journal(UNIT, since)
+                for sentence in ("mode enforce is not possible here", *missing):
+                    self.assertIn(sentence, journal)
+
     def test_watchdog(self):
         """A supervisor that stands still is replaced."""
         drop_in = f"{DROP_INS}/20-quick.conf"

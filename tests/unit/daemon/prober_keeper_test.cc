@@ -137,10 +137,11 @@ class Keeping {
     keeper.set_settings(settings);
   }
 
-  void set_mode(Mode mode) {
+  void set_mode(Mode mode, std::uint32_t cap = 8) {
     Settings settings;
     settings.interval = 50ms;
     settings.pass_deadline = 300ms;
+    settings.max_lost_probers = cap;
     settings.policy.mode = mode;
     keeper.set_settings(settings);
   }
@@ -255,6 +256,19 @@ TEST_CASE("another mode is another prober, which is not counted and goes on at o
   }
   CHECK(keeping.status().probers_lost == 0);
   CHECK(keeping.status().lost_probers_left == 0);
+}
+
+TEST_CASE("at the cap one with another sandbox goes on until somebody may follow") {
+  Keeping keeping({Behaviour::leaves_reader, Behaviour::good}, {}, 1);
+  REQUIRE(keeping.until([&] { return keeping.reports >= 2; }));
+  REQUIRE(keeping.status().lost_probers_left == 1);
+  keeping.set_mode(Mode::enforce, 1);
+  const int reports = keeping.reports;
+  REQUIRE(keeping.until([&] { return keeping.reports >= reports + 3; }));
+  CHECK(keeping.spawned.size() == 1);
+  CHECK(keeping.status().prober_blind == 0);
+  keeping.set_mode(Mode::enforce, 2);
+  CHECK(keeping.until([&] { return keeping.spawned.size() == 2; }));
 }
 
 TEST_CASE("one that does not leave is killed, and its successor comes") {

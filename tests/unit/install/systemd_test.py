@@ -60,7 +60,7 @@ class Explained(unittest.TestCase):
     def test_a_difference_is_noticed(self):
         readme, unit, dropin = read("README.md"), read("defused.service"), read("enforce.conf")
         for bad in ((readme, unit + "PrivateIPC=yes\n", dropin), (readme, unit.replace("UMask=0077\n", ""), dropin),
-                    (readme, unit.replace("UMask=0077", "UMask=0022"), dropin), (readme, unit + "PrivateDevices=yes\n", dropin),
+                    (readme, unit.replace("UMask=0077", "UMask=0022"), dropin), (readme, unit + "PrivateNetwork=yes\n", dropin),
                     (readme, unit, dropin + "ProtectSystem=no\n"), (readme, unit, ""),
                     (readme, unit + "CapabilityBoundingSet=CAP_SYS_MODULE\n", dropin),
                     (readme.replace("| `CAP_KILL` |", "| `CAP_CHOWN` |"), unit, dropin)):
