@@ -2,16 +2,15 @@
 #include "daemon/confined_root.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -122,11 +121,16 @@ Result<void> build_and_enter(const RootPlan& plan) {
   return built ? swap_roots() : built;
 }
 
+std::optional<dev_t> device_of(const char* path) {
+  struct stat status {};
+  return stat(path, &status) == 0 ? std::optional(status.st_dev) : std::nullopt;
+}
+
 // Among copies of the host's mounts, where there is no root of its own to be had (Docker refuses pivot_root): no link
-// of /proc is followed, and fusectl is as the plan says. What cannot be done even so is left.
-void confine_in_place(const RootPlan& plan) {
-  struct statfs found {};
-  const bool is_covered = statfs(kWorkplace, &found) == 0 && found.f_type == TMPFS_MAGIC;
+// of /proc is followed, and fusectl is as the plan says. What cannot be done even so is left. `workplace`: the device
+// that was there before.
+void confine_in_place(const RootPlan& plan, std::optional<dev_t> workplace) {
+  const bool is_covered = device_of(kWorkplace) != workplace;
   if (is_covered && (chdir("/") < 0 || umount2(kWorkplace, MNT_DETACH) < 0)) return;
   mount(nullptr, "/proc", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | kPlain, nullptr);
   if (plan.fusectl_writable || !FuseRoot::open()) return;
@@ -154,9 +158,10 @@ bool is_on_first_root() {
 
 Result<void> enter_confined_root(const RootPlan& plan) {
   if (is_on_first_root()) return fail(ErrorKind::unsupported, "the root of this host is its initramfs");
+  const std::optional<dev_t> workplace = device_of(kWorkplace);
   if (unshare(CLONE_NEWNS) < 0) return fail_errno(errno, "making a mount namespace");
   const auto done = build_and_enter(plan);
-  if (!done) confine_in_place(plan);
+  if (!done) confine_in_place(plan, workplace);
   return done;
 }
 
