@@ -129,6 +129,8 @@ class Log(unittest.TestCase):
                 truth = lab.truth
                 wait_until(events, 15, daemon.log())
                 told = wait_until(lambda: [line for line in events() if "gap" not in line["reasons"]], 15, daemon.log())
+                # The line comes first: a prober that is lost before its report is there has told nobody else.
+                wait_until(lambda: daemon.metric(STUCK) == 1, 15, daemon.log())
                 scans = daemon.metric("defused_scans_total")
                 os.kill(daemon.child("defused-prober"), signal.SIGKILL)
                 wait_until(lambda: (daemon.metric("defused_scans_total") or 0) > scans + 3, 15, "passes to go on")
