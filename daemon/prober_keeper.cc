@@ -39,10 +39,11 @@ void ProberKeeper::set_settings(const Settings& settings) {
   if (at_cap_) next_start_ = Nanoseconds(0);  // the cap may be another now
   if (!prober_.child.running()) return;
   const SandboxPlan plan = plan_sandbox(settings_);
+  const bool fits = plan == prober_.plan && !prober_.outdated;
   // Less power is for now, whoever comes next; more is for the successor alone.
-  if ((plan == prober_.plan && !prober_.outdated) || !plan.acts) hand_settings();
-  if (plan == prober_.plan && !prober_.outdated) return;
-  if (!std::exchange(prober_.outdated, true)) log_.info("the prober is replaced: these settings take another sandbox");
+  if (fits || !plan.acts) hand_settings();
+  if (!fits && !std::exchange(prober_.outdated, true))
+    log_.info("the prober is replaced: these settings take another sandbox");
 }
 
 void ProberKeeper::hand_settings() {

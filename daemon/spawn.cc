@@ -141,8 +141,8 @@ bool wait_child(Child& child, int milliseconds) {
 }
 
 UniqueFd adopt_channel(const char* process_name) {
-  // Again: exec forgot it, since we have more capabilities than who started us. Had he ended before, the channel says
-  // so.
+  // Again: exec forgets it where it gives more capabilities than who started us had. Had he ended before, the channel
+  // says so.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, process_name);
   fcntl(kChannelDescriptor, F_SETFD, FD_CLOEXEC);
