@@ -174,6 +174,7 @@ Result<void> Cycle::read_snapshot(Snapshot& snapshot, Evidence evidence) {
   if (auto read = read_processes(proc_, limits_, order, walk_, snapshot); !read) return read;
   announce("connections", settings_.pass_deadline);
   read_connections(fuse, snapshot);
+  read_request_timeouts(proc_, kernel_);
   snapshot.kernel = kernel_;
   if (sources_.subject) read_subject(proc_, limits_, *sources_.subject, memory_.history, around_subject_, snapshot);
   constexpr Nanoseconds kMargin = std::chrono::seconds(1);

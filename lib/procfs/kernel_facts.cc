@@ -78,9 +78,13 @@ KernelFacts read_kernel_facts(const ProcRoot& proc) {
   // Symbols decide where FUSE is loaded; a distribution may have the change in an older release. Else the release does.
   facts.fdinfo_names_connection =
       symbols.flush ? symbols.fdinfo : major_minor(facts.release) >= std::pair<std::uint64_t, std::uint64_t>(6, 16);
+  read_request_timeouts(proc, facts);
+  return facts;
+}
+
+void read_request_timeouts(const ProcRoot& proc, KernelFacts& facts) {
   facts.default_request_timeout_seconds = read_knob(proc, "default_request_timeout");
   facts.max_request_timeout_seconds = read_knob(proc, "max_request_timeout");
-  return facts;
 }
 
 }  // namespace defused

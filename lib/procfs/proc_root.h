@@ -77,6 +77,8 @@ class ProcRoot {
 
 /// Release, fs.fuse knobs and, from kallsyms (50 ms of reading, so once at start), how fuse_flush and fdinfo behave.
 KernelFacts read_kernel_facts(const ProcRoot& proc);
+/// The fs.fuse knobs alone, into `facts`: an operator may set them at any time.
+void read_request_timeouts(const ProcRoot& proc, KernelFacts& facts);
 
 /// How much of what earlier passes read is read again.
 enum class WalkDepth {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "procfs/proc_root.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 using namespace defused;
@@ -106,6 +110,28 @@ TEST_CASE("kernel facts: the release where symbols are hidden") {
   CHECK(facts("linux-6.18.44-flush").fdinfo_names_connection);
   CHECK(facts("linux-6.18.44-flush").fuse_flush_waits == FlushWaits::unknown);
   CHECK(facts("linux-6.18.44-flush").default_request_timeout_seconds == 0U);
+}
+
+TEST_CASE("kernel facts: the limits of requests are read again, and may come and go") {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / ("defused-limits-" + std::to_string(getpid()));
+  const fs::path knobs = root / "sys/fs/fuse";
+  fs::create_directories(knobs);
+  const auto set = [&](const char* name, const char* text) { std::ofstream(knobs / name) << text; };
+  set("default_request_timeout", "0\n");
+  set("max_request_timeout", "0\n");
+  const auto proc = ProcRoot::open(root.string());
+  REQUIRE(proc);
+  KernelFacts facts = read_kernel_facts(*proc);
+  CHECK(facts.max_request_timeout_seconds == 0U);
+  set("max_request_timeout", "600\n");
+  read_request_timeouts(*proc, facts);
+  CHECK(facts.max_request_timeout_seconds == 600U);
+  CHECK(facts.default_request_timeout_seconds == 0U);
+  fs::remove(knobs / "max_request_timeout");
+  read_request_timeouts(*proc, facts);
+  CHECK_FALSE(facts.max_request_timeout_seconds);
+  fs::remove_all(root);
 }
 
 TEST_CASE("surroundings of a healthy server name it") {
