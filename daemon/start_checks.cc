@@ -78,7 +78,7 @@ void check_fusectl(const Settings& settings, const HostFacts& facts, StartFindin
   if (!facts.fusectl_trouble.empty()) {
     out.warnings.push_back("connections can be neither seen nor aborted: " + facts.fusectl_trouble);
   } else if (facts.fusectl_read_only && settings.policy.mode == Mode::enforce) {
-    out.impossible.push_back(std::string(FuseRoot::kDefaultPath) + " is mounted read-only: nothing can be aborted");
+    out.impossible.push_back(read_only_fusectl_sentence());
   }
 }
 
@@ -129,6 +129,15 @@ bool is_in_host_pid_namespace() {
 std::string own_pid_namespace_sentence() {
   return "this is not the PID namespace of the host: processes outside are not seen, also those that may answer (a "
          "container needs --pid=host; remedy.require_host_pid_namespace)";
+}
+
+bool is_fusectl_read_only() {
+  const auto fusectl = FuseRoot::open();
+  return fusectl && fusectl->is_read_only();
+}
+
+std::string read_only_fusectl_sentence() {
+  return std::string(FuseRoot::kDefaultPath) + " is mounted read-only: nothing can be aborted";
 }
 
 std::string find_proc_options(std::string_view mountinfo) {

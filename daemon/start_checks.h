@@ -38,6 +38,9 @@ StartFindings check_start(const Settings& settings, const HostFacts& facts);
 bool is_in_host_pid_namespace();
 /// What is the case where it is not, and what can be done.
 std::string own_pid_namespace_sentence();
+/// Of the fusectl mount as it is now; one that is not there is not read-only.
+bool is_fusectl_read_only();
+std::string read_only_fusectl_sentence();
 
 /// "rw,hidepid=invisible": mount options and those of the file system, of the mount that /proc is now.
 std::string find_proc_options(std::string_view mountinfo);

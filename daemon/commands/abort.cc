@@ -187,6 +187,8 @@ int abort_command(const AbortOptions& options) {
   if (!settings) return refuse(kExitUsage, settings.error().message);
   if (settings->policy.require_host_pid_namespace && !is_in_host_pid_namespace())
     return refuse(kExitNotPermitted, own_pid_namespace_sentence());
+  // A write that fails would count for the circuit breaker, and nothing was wrong with the action.
+  if (is_fusectl_read_only()) return refuse(kExitNotPermitted, read_only_fusectl_sentence());
   return AbortByHand(options, for_one_look(*std::move(settings), Mode::dry_run), *id).run();
 }
 

@@ -14,7 +14,7 @@ import time
 import unittest
 
 from daemon import BUILD, DEFUSED, SLOW, Daemon, mount_fusectl, read_text, wait_until
-from lab import Lab
+from lab import FUSECTL, Lab
 from remedy_lab import (ALLOWED, QUICK, REMEDY, audit, defused, enforcing, is_gone, ledger, stands, state_of)
 
 RELEASED, NOT_FREED, HELD, NOTHING_THERE, NOT_CONFIRMED, USAGE = 0, 9, 7, 6, 8, 2
@@ -139,6 +139,19 @@ class ByHand(Operator):
                 self.assertEqual(defused(daemon, "abort", "--yes", "--", word)[0], USAGE, word)
             code, _, errors = defused(daemon, "abort", "4294967295", "--yes")
             self.assertEqual(code, NOTHING_THERE, errors)
+
+    def test_where_fusectl_is_read_only_it_does_not_begin(self):
+        """The pod of a daemon that may only look: no failed action, which would count for the circuit breaker."""
+        with Lab("flush_thread") as lab, self.observing() as daemon:
+            read_only = f'mount -o remount,bind,ro {FUSECTL} && exec "$@"'
+            done = subprocess.run(
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", read_only, "sh", DEFUSED, "abort", "--config",
+                 daemon.config, str(lab.truth["connection"]), "--yes"],
+                capture_output=True, text=True, timeout=20 * SLOW, check=False)
+            self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
+            self.assertIn("is mounted read-only", done.stderr)
+            self.assertEqual(audit(daemon), [])
+            self.assertTrue(stands(lab.truth))
 
     def test_one_actor_at_a_time(self):
         """A second `defused abort` beside one that is in its hook does nothing; the daemon holds meanwhile."""
