@@ -18,7 +18,7 @@ import yaml
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from alert_situations import SITUATIONS  # noqa: E402
-from daemon import REPO, SLOW, Daemon, wait_until  # noqa: E402
+from daemon import REPO, SLOW, Daemon, read_text, wait_until  # noqa: E402
 from real_alertmanager import RealAlertmanager, Webhook  # noqa: E402
 from real_prometheus import RealPrometheus  # noqa: E402
 from remedy_lab import QUICK  # noqa: E402
@@ -98,7 +98,7 @@ class Watching:
             self.alertmanager = self.stack.enter_context(RealAlertmanager(self.webhook))
             job = {"job_name": "defused", "file_sd_configs": [{"files": [self.targets], "refresh_interval": "1s"}]}
             self.prometheus = self.stack.enter_context(RealPrometheus(
-                [job, node], rule_files=[os.path.join(CONFIG, "defused.rules.yml"), rules], interval="400ms",
+                [job, node], rule_files=[os.path.join(CONFIG, "defused.rules.yml"), rules], interval="500ms",
                 evaluation_interval="250ms", alertmanagers=[self.alertmanager.address]))
             undo.pop_all()
         return self
@@ -175,14 +175,18 @@ class Alerts(unittest.TestCase):
         print(f"{name}: its end heard {ended - begin:.1f} s after the abort was typed", flush=True)
 
     def check_textfile(self, watching):
-        """A daemon that is killed leaves its textfile; another one that is stopped takes it away."""
+        """A daemon whose processes are all killed leaves its textfile; another one that is stopped takes it away."""
         labels = {"job": "node", "severity": "warning"}
         settings = {"textfile": {"directory": watching.textfiles}, **QUICK}
         file = os.path.join(watching.textfiles, "defused.prom")
         with Daemon(**settings) as daemon:
-            wait_until(lambda: os.path.exists(file), 15, daemon.log())
+            wait_until(lambda: "\ndefused_last_scan" in read_text(file), 15, daemon.log())
+            front = daemon.child("defused-front")
+            daemon.process.send_signal(signal.SIGSTOP)  # it would start another front, and that takes the file away at the end
+            os.kill(front, signal.SIGKILL)
             daemon.process.kill()
             daemon.process.wait(5)
+            self.assertTrue(os.path.exists(file))
             _, alert = self.heard(watching, "DefusedScanStale", labels, "firing", 30)
             self.assertIn("its textfile is all that is left", alert["annotations"]["description"])
         with Daemon(**settings) as daemon:
