@@ -20,7 +20,7 @@ import yaml
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 import prometheus_rule  # noqa: E402
 import test_docker_image  # noqa: E402
-from daemon import DEFUSED, parse_metrics, wait_until  # noqa: E402
+from daemon import DEFUSED, children_of, parse_metrics, read_text, wait_until  # noqa: E402
 from docker_engine import Engine  # noqa: E402
 from kubernetes_manifests import KUBERNETES, REPO, build, built_text, only, schema_faults  # noqa: E402
 from pod_in_docker import Pod  # noqa: E402
@@ -350,20 +350,24 @@ class Running(unittest.TestCase):
         self.node = tempfile.mkdtemp(prefix="node-", dir=self.engine.directory)
         self.fstype = "defusedlab.pod"
 
-    def pod(self, overlay, **more):
+    def pod(self, overlay, **settings):
         """Of an overlay as it is built; only its waiting times are shorter, and it may touch the lab alone."""
         objects = build(overlay)
         config_map = copy.deepcopy(only(objects, "ConfigMap"))
-        value = copy.deepcopy({**configuration(objects)[1], **QUICK})
+        value = copy.deepcopy({**configuration(objects)[1], **QUICK, **settings})
         value["remedy"]["allow"] = {"fstypes": [f"fuse.{self.fstype}"]}
         config_map["data"]["defused.json"] = json.dumps(value)
-        return self.run_pod(pod_of(objects), config_map, **more)
+        return self.run_pod(pod_of(objects), config_map)
 
     def run_pod(self, spec, config_map, **more):
         paths = {f"/{path}": f"{self.node}/{path}" for path in ("var/lib/defused", "run/defused")}
         images = {one["image"]: "defused" if one["image"].startswith(IMAGE) else "plain:lab"
                   for one in [*spec["containers"], *spec.get("initContainers", ())]}
         return Pod(self.engine, spec, [config_map], paths, images, **more)
+
+    def audit(self):
+        return [json.loads(line) for line in read_text(f"{self.node}/var/lib/defused/audit.jsonl").splitlines(keepends=True)
+                if line.endswith("\n")]
 
     def make_stuck(self):
         """A container that is killed in vain."""
@@ -421,7 +425,10 @@ class Running(unittest.TestCase):
             self.assertIn(b"Read-only file system", tried.stderr)
             with self.pod(OVERLAYS[0]) as second:
                 self.assertEqual(self.engine.docker("wait", second.name), "5", "the node has one already")
-            time.sleep(4)  # what enforce waits for has come
+        with self.pod(OVERLAYS[0], mode="dry_run") as pod:
+            pod.wait_ready()
+            wait_until(lambda: [one for one in self.audit() if one["record"] == "decision" and one["mode"] == "dry_run"
+                                and one["evidence"]["decision"]["reasons"] == ["mode"]], 20, pod.log())
             self.assertGreater(stuck.waiting(), 0)
             self.assertRegex(stuck.status(), "^Up ")
         with open(f"/sys/fs/fuse/connections/{stuck.connection}/abort", "w", encoding="ascii") as file:
@@ -443,9 +450,7 @@ class Running(unittest.TestCase):
             self.engine.docker("stop", pod.name)
             self.assertLess(time.monotonic() - started, pod.spec["terminationGracePeriodSeconds"])
             self.assertEqual(self.engine.docker("inspect", "--format", "{{.State.ExitCode}}", pod.name), "0")
-        with open(f"{self.node}/var/lib/defused/audit.jsonl", encoding="utf-8") as file:
-            records = [json.loads(line) for line in file]
-        self.assertEqual([one["connection"] for one in records if one["record"] == "outcome"], [stuck.connection])
+        self.assertEqual([one["connection"] for one in self.audit() if one["record"] == "outcome"], [stuck.connection])
 
     def test_fusectl_mounted_later(self):
         inside = ["nsenter", f"--mount=/proc/{self.engine.process.pid}/ns/mnt"]
@@ -457,6 +462,10 @@ class Running(unittest.TestCase):
             finally:
                 subprocess.run([*inside, "mount", "-t", "fusectl", "fusectl", "/sys/fs/fuse/connections"], timeout=10, check=True)
             wait_until(lambda: self.blind(pod) == 0, 20, pod.log())
+            # What arrives so can be written in the pod, and not by the prober.
+            prober = next(pid for pid in children_of(pod.pid()) if read_text(f"/proc/{pid}/comm") == "defused-prober\n")
+            found = re.findall(r" / /sys/fs/fuse/connections (\w\w),\S* .*- fusectl ", read_text(f"/proc/{prober}/mountinfo"))
+            self.assertEqual(found, ["ro"])
 
     def blind(self, pod):
         return parse_metrics(pod.get("/metrics")).get('defused_blind{what="fusectl"}')
