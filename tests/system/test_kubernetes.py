@@ -32,6 +32,8 @@ IMAGE = "registry.invalid/defused"
 LOADER = "/opt/defused/ld-linux-x86-64.so.2"
 CAPABILITY_NUMBERS = {"DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "SYS_PTRACE": 19,
                       "SYS_ADMIN": 21}
+# A mount namespace whose mounts are shared, with nobody outside: private first, so that they are no longer the peers of the host's.
+OWN_SHARED_MOUNTS = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --make-rshared / && exec "$@"', "sh")
 QUICK = {"interval": "1s", "detect": {"stuck_after": "2s"}, "remedy": {"min_stuck": "4s"}}
 
 
@@ -342,7 +344,7 @@ class Running(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         build(OVERLAYS[0])  # nothing is begun where it cannot be built
-        cls.engine = cls.enterClassContext(Engine("unshare", "--mount", "--propagation", "shared"))
+        cls.engine = cls.enterClassContext(Engine(*OWN_SHARED_MOUNTS))
         test_docker_image.make_image(cls.engine)
         cls.engine.docker("import", "-", "plain:lab", stdin=plain_image())
 
@@ -457,6 +459,7 @@ class Running(unittest.TestCase):
         subprocess.run([*inside, "umount", "/sys/fs/fuse/connections"], timeout=10, check=True)
         with self.pod(OVERLAYS[0]) as pod:
             try:
+                self.assertTrue(os.path.ismount("/sys/fs/fuse/connections"), "it was unmounted on the host")
                 pod.wait_ready()
                 self.assertEqual(self.blind(pod), 1)
             finally:
