@@ -35,6 +35,7 @@ install(FILES config/completions/_defused DESTINATION ${CMAKE_INSTALL_DATADIR}/z
 install(FILES config/defused.schema.json config/defused.audit.schema.json config/defused.report.schema.json
         DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/prometheus config/docker DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+install(DIRECTORY config/kubernetes DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 defused_install_with_paths(config/node-problem-detector/defused-monitor.json
                            ${CMAKE_INSTALL_DATADIR}/defused/node-problem-detector)
 install(CODE "

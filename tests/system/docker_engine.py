@@ -36,9 +36,12 @@ def cgroup2():
 
 
 class Engine:
-    """Stands when the context is entered; `directory` has its data, and is gone with it."""
+    """Stands when the context is entered; `directory` has its data, and is gone with it.
 
-    def __init__(self):
+    `prefix` are words that dockerd is started by, such as unshare; they have to become dockerd."""
+
+    def __init__(self, *prefix):
+        self.prefix = prefix
         self.directory = tempfile.mkdtemp(prefix="defused-docker-")
         self.log_path = os.path.join(self.directory, "log")
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{self.directory}/docker.sock", "DOCKER_BUILDKIT": "0",
@@ -70,7 +73,7 @@ class Engine:
 
         with open(os.path.join(self.directory, "daemon.json"), "w", encoding="ascii") as file:
             file.write("{}")  # not that of the host
-        command = ["/usr/sbin/dockerd", f"--config-file={self.directory}/daemon.json", f"--data-root={self.directory}/data",
+        command = [*self.prefix, "/usr/sbin/dockerd", f"--config-file={self.directory}/daemon.json", f"--data-root={self.directory}/data",
                    f"--exec-root={self.directory}/exec", f"--pidfile={self.directory}/pid",
                    f"--host=unix://{self.directory}/docker.sock", "--bridge=none", "--iptables=false", "--ip6tables=false",
                    "--ip-forward=false", "--ip-masq=false", "--userland-proxy=false",

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""config/kubernetes/prometheus-operator/prometheusrule.yaml: the files of config/prometheus as one object.
+
+python3 prometheus_rule.py   writes it anew
+"""
+import yaml
+
+from kubernetes_manifests import KUBERNETES, REPO
+
+TARGET = KUBERNETES / "prometheus-operator" / "prometheusrule.yaml"
+HEAD = """# SPDX-License-Identifier: Apache-2.0
+# Made of config/prometheus/*.yml by: python3 tests/system/prometheus_rule.py
+"""
+
+
+class Readable(yaml.SafeDumper):
+    """Expressions of several lines stay so."""
+
+    def represent_text(self, text):
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Readable.add_representer(str, Readable.represent_text)
+
+
+def rule_files():
+    return sorted((REPO / "config" / "prometheus").glob("*.yml"))
+
+
+def groups():
+    """Those of all files; a name is there once."""
+    found = [group for path in rule_files() for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    names = [group["name"] for group in found]
+    if len(set(names)) != len(names):
+        raise AssertionError(f"a group is there twice: {names}")
+    return found
+
+
+def text():
+    rule = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
+            "metadata": {"name": "defused", "labels": {"app.kubernetes.io/name": "defused"}}, "spec": {"groups": groups()}}
+    return HEAD + yaml.dump(rule, Dumper=Readable, sort_keys=False, width=200, allow_unicode=True)
+
+
+def write():
+    TARGET.write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
