@@ -76,7 +76,7 @@ class Rules(unittest.TestCase):
             with tempfile.TemporaryDirectory() as directory:
                 shutil.copytree(CONFIG / "tests", pathlib.Path(directory, "tests"))
                 pathlib.Path(directory, RULES.name).write_text(rules.replace(old, new, 1))
-                code, _ = promtool("test", "rules", *pathlib.Path(directory, "tests").glob("*.yml"))
+                code, _ = promtool("test", "rules", pathlib.Path(directory, "tests", "defused_joins.yml"))
             self.assertNotEqual(code, 0, (old, new))
 
     def test_the_examples_of_the_document_are_what_they_seem(self):
