@@ -128,7 +128,7 @@ class FleetScene:
                 "enforces": {"mode": "enforce", "remedy": {**REMEDY, "max_aborts": 1, "allow": {"fstypes": ["fuse.freed"]}}, **QUICK},
                 "decides": {"mode": "dry_run", "remedy": {**REMEDY, "allow": {"fstypes": ["fuse.wanted"]}}, **QUICK},
                 "blind": {"wrapper": UNSEEN, **quick},
-                "stale": quick}.items():
+                "stale": {"mode": "enforce", "remedy": {"allow": {"fstypes": ["fuse.none"]}}, **quick}}.items():
             self.daemons[name] = enter(Daemon(**settings))
         targets = {name: daemon.address.partition("//")[2] for name, daemon in self.daemons.items()}
         targets["down"] = f"127.0.0.1:{silent_port()}"
@@ -180,12 +180,12 @@ class FleetScene:
         os.kill(prober, signal.SIGKILL)
         code, text, errors = defused(self.daemons["decides"], "pause", "a test")
         assert code == 0, text + errors
-        with open(state_of(self.daemons["enforces"], "ledger.json"), "w", encoding="utf-8") as file:
+        with open(state_of(self.daemons["stale"], "ledger.json"), "w", encoding="utf-8") as file:
             file.write('{"schema": "defused.ledger/v1", "entries": []}\ncrc32 00000000\n')
+        self.wait("stale", 'defused_breaker_open{cause="ledger_lost"}', lambda value: value == 1)
         stopped = self.daemons["stale"].supervisor()
         self.stack.callback(os.kill, stopped, signal.SIGCONT)
         os.kill(stopped, signal.SIGSTOP)
-        self.wait("enforces", 'defused_breaker_open{cause="ledger_lost"}', lambda value: value == 1)
         self.wait("decides", "defused_inhibited", lambda value: value == 1)
         wait_until(lambda: self.daemons["observes"].child("defused-prober") not in (None, prober), 20, "another prober")
         wait_until(lambda: (self.prometheus.value('changes(defused_process_start_time_seconds{instance="observes",process="prober"}[1m])')

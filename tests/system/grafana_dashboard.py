@@ -10,7 +10,7 @@ import re
 from daemon import REPO
 
 DIRECTORY = os.path.join(REPO, "config", "grafana")
-REFERENCE = re.compile(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}")
+REFERENCE = re.compile(r"\$([a-z_]\w*)|\$\{(\w+)(?::(\w+))?\}")  # $1 is PromQL's
 GLOBALS = ("__interval", "__interval_ms", "__rate_interval", "__range", "__range_s", "__range_ms", "__from", "__to")
 POINTS = 1000  # of a panel that does not say how many: about the width of a screen
 
