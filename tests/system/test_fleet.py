@@ -131,7 +131,7 @@ def recorded():
             wait_until(lambda: server.value("count(job_outcome:defused_aborts:rate5m)"), 30, "a rate")
             seen = [counted()]
             wait_until(lambda: seen.append(counted()) or len(seen) > 60 and len(set(seen[-60:])) == 1, 20, "the same for a while")
-            own = server.value(f'count({{instance="{targets[0]}",__name__!~"defused_.*"}})')
+            own = server.value(f'count({{instance="{targets[0]}",__name__!~".*defused_.*"}})')
             assert own == OWN_OF_PROMETHEUS, own
             federate(server, seen[-1])
             return int(seen[-1])
