@@ -65,10 +65,12 @@ class PodCgroup:
 
 
 class Names:
-    """An exporter with the one series of kube-state-metrics and the one of cAdvisor that the join rules want."""
+    """An exporter with the series of kube-state-metrics and of cAdvisor that the join rules want: the former knows both pods,
+    the latter one of them."""
 
-    def __init__(self, pod):
+    def __init__(self, pod, unseen):
         text = (f'kube_pod_info{{namespace="shop",pod="cart-0",uid="{pod.pod_uid}",node="node-1"}} 1\n'
+                f'kube_pod_info{{namespace="shop",pod="till-7",uid="{unseen.pod_uid}",node="node-1"}} 1\n'
                 f'container_start_time_seconds{{id="/kubepods.slice{pod.id}",name="{pod.container_id}",image="registry/cart:1",'
                 'namespace="shop",pod="cart-0",container="app"} 1700000000\n').encode()
 
@@ -105,7 +107,7 @@ class FleetScene:
     def __init__(self):
         self.stack = contextlib.ExitStack()
         self.daemons = {}
-        self.prometheus = self.pod = self.truth = None
+        self.prometheus = self.pod = self.unseen_pod = self.truth = self.unseen = None
 
     def __enter__(self):
         mount_fusectl()
@@ -120,8 +122,8 @@ class FleetScene:
 
     def _start(self):
         enter = self.stack.enter_context
-        self.pod = enter(PodCgroup())
-        names = enter(Names(self.pod))
+        self.pod, self.unseen_pod = enter(PodCgroup()), enter(PodCgroup())
+        names = enter(Names(self.pod, self.unseen_pod))
         quick = {"detect": {"stuck_after": "1s"}}
         for name, settings in {
                 "observes": quick,
@@ -161,6 +163,7 @@ class FleetScene:
         """A bit of everything; it stands until the scene ends, but for the one that is freed."""
         enter = self.stack.enter_context
         self.truth = enter(Lab("flush_thread", wrapper=self.pod.wrapper, fstype="wanted", source="s3://team", seconds=SECONDS)).truth
+        self.unseen = enter(Lab("flush_thread", wrapper=self.unseen_pod.wrapper, fstype="unseen", seconds=SECONDS)).truth
         for make in (situations.slow_server, situations.unreaped_child, situations.on_the_host, situations.stalled_server,
                      situations.detached):
             make(enter(Stage(SECONDS)))
