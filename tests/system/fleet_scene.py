@@ -156,6 +156,9 @@ class FleetScene:
     def metric(self, name, key):
         return self.daemons[name].metric(key)
 
+    def stuck(self, name):
+        return sum(value for key, value in self.daemons[name].metrics().items() if key.startswith("defused_stuck_pid_namespaces{"))
+
     def wait(self, name, key, good):
         wait_until(lambda: good(self.metric(name, key) or 0), 30, f"{name}: {key}\n{self.daemons[name].log()}")
 
@@ -165,13 +168,15 @@ class FleetScene:
         self.truth = enter(Lab("flush_thread", wrapper=self.pod.wrapper, fstype="wanted", source="s3://team", seconds=SECONDS)).truth
         self.unseen = enter(Lab("flush_thread", wrapper=self.unseen_pod.wrapper, fstype="unseen", seconds=SECONDS)).truth
         for make in (situations.slow_server, situations.unreaped_child, situations.on_the_host, situations.stalled_server,
-                     situations.detached):
+                     situations.detached, situations.killed_reader):
             make(enter(Stage(SECONDS)))
         freed = enter(Lab("flush_thread", fstype="freed", seconds=SECONDS))
         self.wait("enforces", 'defused_aborts_total{outcome="released"}', lambda value: value == 1)
         freed.close()
         self.wait("decides", 'defused_decisions_total{action="abort"}', lambda value: value >= 1)
         self.wait("observes", "defused_fuse_orphaned_connections", lambda value: value == 1)
+        for name in ("observes", "enforces", "decides"):
+            wait_until(lambda: self.stuck(name) == 6, 20, f"{name}: all that is stuck")  # pylint: disable=W0640
         self._operate()
         wait_until(lambda: self.prometheus.value('count(count by (reason) (defused_holds{instance="observes"}))') or 0, 20, "holds")
         wait_until(lambda: self.prometheus.query('ALERTS{alertname="DefusedContainerCannotDie",alertstate="firing"}'), 30,
