@@ -34,6 +34,7 @@ install(FILES config/completions/defused.bash DESTINATION ${CMAKE_INSTALL_DATADI
 install(FILES config/completions/_defused DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 install(FILES config/defused.schema.json config/defused.audit.schema.json config/defused.report.schema.json
         DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+install(DIRECTORY config/grafana DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/prometheus config/docker DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/kubernetes DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 defused_install_with_paths(config/node-problem-detector/defused-monitor.json

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of config/prometheus/defused.fleet.rules.yml: their tests notice when one of them is worse, whichever it is."""
+import pathlib
+import re
+import shutil
+import tempfile
+import unittest
+
+from rules_test import CONFIG, ROOT, promtool
+
+RULES = CONFIG / "defused.fleet.rules.yml"
+TESTS = "defused_fleet.yml"
+# What is changed, each at every place where it stands, one place at a time; the tests of the rules must fail.
+MUTATIONS = [
+    (r"\bmax by \(job, instance", "sum by (job, instance"),  # two pods of defused while one replaces the other
+    (r"\bgroup by \(job, instance[\w, ]*\) ", ""),
+    (r"\n *or 0 \* count .*", ""),  # nothing instead of 0
+    (r"\bor 0 \* count", "or 1 * count"),
+    (r"\brate\(", "increase("),
+    (r"expr: sum by \(job", "expr: max by (job"),
+    (r"\bsum by \(job\) \(max", "avg by (job) (max"),
+    (r"\bcount by \(job, (\w+)", r"sum by (job, instance, \1"),
+    (r"> 120\b", ">= 120"),
+    (r"> 120\b", "> 600"),
+    (r'"\(\.\+/\)\?defused"', '".*defused"'),
+    (r'"\(\.\+/\)\?defused"', '"defused"'),
+    (r"== 0\)", "== 1)"),
+    (r"(defused_stuck_pid_namespaces) > 0", r"\1"),
+    (r"max by \(job\) \(time", "min by (job) (time"),
+]
+
+
+def mutants(rules):
+    for pattern, new in MUTATIONS:
+        found = list(re.finditer(pattern, rules))
+        assert found, pattern
+        for one in found:
+            yield f"{pattern} in line {rules[:one.start()].count(chr(10)) + 1}", rules[:one.start()] + one.expand(new) + rules[one.end():]
+
+
+class FleetRules(unittest.TestCase):
+    def judge(self, rules):
+        with tempfile.TemporaryDirectory() as directory:
+            pathlib.Path(directory, "tests").mkdir()
+            shutil.copy(CONFIG / "tests" / TESTS, pathlib.Path(directory, "tests"))
+            pathlib.Path(directory, RULES.name).write_text(rules)
+            return promtool("test", "rules", pathlib.Path(directory, "tests", TESTS))
+
+    def test_a_worse_rule_is_noticed(self):
+        rules = RULES.read_text()
+        code, told = self.judge(rules)
+        self.assertEqual(code, 0, told)
+        unnoticed = [what for what, mutant in mutants(rules) if self.judge(mutant)[0] == 0]
+        self.assertEqual(unnoticed, [])
+
+    def test_every_record_is_asked_for(self):
+        records = re.findall(r"record: (\S+)", RULES.read_text())
+        tests = (CONFIG / "tests" / TESTS).read_text()
+        self.assertEqual([record for record in records if f"- expr: {record}\n" not in tests], [])
+        self.assertEqual(len(records), len(set(records)))
+
+    def test_they_use_families_that_exist(self):
+        families = dict(re.findall(r"^## (defused_\w+)\n\n(\w+),", (ROOT / "docs" / "METRICS.md").read_text(), re.M))
+        names = {name for family, kind in families.items() for name in (family, *([f"{family}_bucket"] if kind == "histogram" else []))}
+        used = set(re.findall(r"(?<![:\w])(defused_\w+)", re.sub(r"record:.*|#.*", "", RULES.read_text())))
+        self.assertEqual(used - names, set())
+
+    def test_names_say_by_what(self):
+        """level:metric:operation, and the level names the labels that are left."""
+        for record, expr in re.findall(r"record: (\S+)\n +expr: (?:\|\n)?(.*?)(?=\n *- record|\n\n|\Z)", RULES.read_text(), re.S):
+            level, _, operation = record.split(":")
+            left = re.search(r"\b(?:sum|count|max) by \(([\w, ]+)\)", expr).group(1).split(", ")
+            self.assertEqual(level, "_".join(left), record)
+            self.assertRegex(operation, r"^(sum|count|max|rate5m)$")
+
+
+if __name__ == "__main__":
+    unittest.main()
