@@ -11,6 +11,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config" / "prometheus"
 RULES = CONFIG / "defused.rules.yml"
+TESTS = CONFIG / "tests" / "defused_joins.yml"
 
 # What is taken out or changed in the rules, each once; the tests of the rules must fail.
 MUTANTS = [
@@ -74,9 +75,10 @@ class Rules(unittest.TestCase):
         for old, new in MUTANTS:
             self.assertIn(old, rules)
             with tempfile.TemporaryDirectory() as directory:
-                shutil.copytree(CONFIG / "tests", pathlib.Path(directory, "tests"))
+                pathlib.Path(directory, "tests").mkdir()
+                file = shutil.copy(TESTS, pathlib.Path(directory, "tests"))
                 pathlib.Path(directory, RULES.name).write_text(rules.replace(old, new, 1))
-                code, _ = promtool("test", "rules", *pathlib.Path(directory, "tests").glob("*.yml"))
+                code, _ = promtool("test", "rules", file)
             self.assertNotEqual(code, 0, (old, new))
 
     def test_the_examples_of_the_document_are_what_they_seem(self):
