@@ -19,10 +19,10 @@ class WaitsForItsParent(alerts.StagedNamespace):
 
 
 class FailsTwice(alerts.Situation):
-    """An abort file that cannot be written, twice"""
+    """An abort file cannot be written, twice; then the container is freed by other means"""
 
     def make(self):
-        self.lab("flush_thread", fstype="failstwice")
+        deadlock = self.lab("flush_thread", fstype="failstwice")
         self.run(["fuse.failstwice"], wrapper=["unshare", "--mount", "--propagation", "private"])
         self.command("pause", "until nothing can be written")
         self.wait("defused_inhibited", 1)
@@ -36,6 +36,7 @@ class FailsTwice(alerts.Situation):
         wait_until(lambda: self.daemon.child("defused-prober", besides=prober), 10, "one that sees that")
         self.command("resume")
         self.wait('defused_breaker_open{cause="failed_outcomes"}', 1)
+        deadlock.close()
 
 
 def has(name, *labels):
@@ -53,10 +54,11 @@ NOT_FUSE = has("defused_stuck_pid_namespaces", 'verdict="not_fuse"')
 
 @dataclass
 class Case:
-    """`stands`: whether it is so, by the daemon's metrics. It is when the commands begin and, if `ends`, not at their end."""
+    """`situation` is a class of situations, or what a Service makes. `stands`: whether it is so, by the daemon's metrics. It
+    is when the commands begin and, if `ends`, not at their end."""
     page: str
-    situation: type
-    stands: object
+    situation: object
+    stands: object = None
     ends: bool = True
     cases: tuple = ()
 
@@ -74,7 +76,7 @@ HOST = [
     Case("DefusedRemediationFailed", SITUATIONS["DefusedRemediationFailed"], DEADLOCKED),
     Case("DefusedBreakerOpen", SITUATIONS["DefusedBreakerOpen"], has("defused_breaker_open"),
          cases=("the cause is ledger_lost",)),
-    Case("DefusedBreakerOpen", FailsTwice, has("defused_breaker_open"), ends=False),
+    Case("DefusedBreakerOpen", FailsTwice, has("defused_breaker_open")),
     Case("DefusedInhibitedTooLong", SITUATIONS["DefusedInhibitedTooLong"], has("defused_inhibited")),
     Case("DefusedBlind", SITUATIONS["DefusedBlind"], has("defused_blind", 'what="fusectl"')),
     Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits")),

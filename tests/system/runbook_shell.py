@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
+from booted_debian import ENVIRONMENT
 from daemon import DEFUSED, SLOW
 
 LIMIT = 30  # of the slowest command, `defused explain` with ten looks
@@ -78,11 +79,10 @@ class HostShell:
 class BootedShell:
     """`curl` and `promtool` are those of this host: `curl` in the network namespace of the container."""
 
-    def __init__(self, booted, environment):
+    def __init__(self, booted):
         self.booted = booted
-        self.environment = environment
         self.own = {"curl": ["nsenter", "--net", f"--target={booted.leader}", "--"], "promtool": []}
 
     def type(self, command, typed=""):
         inside = self.own.get(command.split()[0], self.booted.inside())
-        return run([*inside, "sh", "-c", command], typed, "/", self.environment)
+        return run([*inside, "sh", "-c", command], typed, "/", ENVIRONMENT)

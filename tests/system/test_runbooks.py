@@ -15,8 +15,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 import runbook_pages as pages  # noqa: E402
 from daemon import SLOW, mount_fusectl, wait_until  # noqa: E402
-from runbook_cases import HOST  # noqa: E402
-from runbook_shell import HostShell  # noqa: E402
+from runbook_cases import HOST, Case  # noqa: E402
+from runbook_service import Service  # noqa: E402
+from runbook_shell import BootedShell, HostShell  # noqa: E402
 
 REPO = pathlib.Path(HERE).parents[1]
 RUNBOOKS = REPO / "docs" / "runbooks"
@@ -153,7 +154,33 @@ class OnThisHost(unittest.TestCase):
                 self.check(case, found[case.page])
 
 
-ALL = [*HOST]
+class OnABootedDebian(unittest.TestCase):
+    """Where systemd runs the service of the package, and a Prometheus scrapes it."""
+
+    def check(self, case, page, service):
+        begin = time.monotonic()
+        getattr(service, f"make_{case.situation}")()
+        stands = getattr(service, f"is_{case.situation}")
+        wait_until(stands, 30, f"what {page.name} is about")
+        walk = Walk(page, BootedShell(service.booted), service.labels)
+        walk.run(case.cases)
+        wait_until(lambda: not stands(), 30, "the end of it")
+        print(f"{page.name}, {getattr(service, f'make_{case.situation}').__doc__}: {walk.typed} commands, "
+              f"{time.monotonic() - begin:.1f} s", flush=True)
+
+    def test_commands(self):
+        found = read_pages()
+        begin = time.monotonic()
+        with Service() as service:
+            print(f"booted after {time.monotonic() - begin:.1f} s", flush=True)
+            for case in BOOTED:
+                with self.subTest(page=case.page):
+                    self.check(case, found[case.page], service)
+
+
+BOOTED = [Case("DefusedExporterDown", "down"), Case("DefusedAbsent", "absent"), Case("DefusedBlind", "blind"),
+          Case("DefusedScanStale", "stale", cases=("the daemon does not run",))]
+ALL = [*HOST, *BOOTED]
 
 if __name__ == "__main__":
     unittest.main()
