@@ -13,8 +13,12 @@ MAY_STAND = "When it may be a false alarm"
 ONLY_TOLD = ("What it means", "What not to do", "When it goes away", MAY_STAND)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 WORD = re.compile(r"(?<![\w-])[A-Z][A-Z_]*[A-Z](?![\w-])")
-# Programs that a page may have typed: in running text their commands have to stand in a block as well.
-PROGRAMS = ("cat", "curl", "echo", "editor", "grep", "journalctl", "kill", "mount", "promtool", "systemctl", "timeout", "umount")
+# What a page may have typed: none of these looks at a mount or at the memory of a process, which hangs beside a deadlock.
+PROGRAMS = ("cat", "curl", "defused", "echo", "editor", "grep", "journalctl", "kill", "mount", "promtool", "systemctl", "timeout")
+# In running text each of their commands has to stand in a block as well, and so has one of these: that is, not at all.
+OTHERS = ("apt-get", "crictl", "ctr", "df", "docker", "fuser", "kubectl", "ls", "lsof", "modprobe", "pkill", "ps", "reboot", "rm", "top",
+          "umount")
+CHANGES = re.compile(r"\babort\b|^kill\b|--reset-breaker")
 # A page may speak of it where it does not help.
 MAY_BE_NAMED = ("defused abort",)
 
@@ -71,6 +75,7 @@ class Page:
         for title, body in self.sections.items():
             self._read_section(title, body)
         self._check_running_text()
+        self._check_commands()
 
     @staticmethod
     def _keep(block):
@@ -103,11 +108,20 @@ class Page:
                 continue
             for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", body)):
                 program, _, rest = code.partition(" ")
-                is_command = (program == "defused" or program in PROGRAMS) and rest
+                is_command = program in PROGRAMS + OTHERS and rest
                 if is_command and code not in MAY_BE_NAMED and not any(code in text for text in known):
                     self.findings.append(f"{title}: `{code}` stands in no block")
             if re.search(r"^ {4,}\S", FENCE.sub("", body), re.M):
                 self.findings.append(f"{title}: commands outside of a block of sh")
+
+    def _check_commands(self):
+        captured = False
+        for command in self.commands:
+            captured = captured or command.text.startswith("defused capture")
+            if command.text.split()[0] not in PROGRAMS:
+                self.findings.append(f"{command.section}: {command.text}: not a program that may be typed there")
+            if CHANGES.search(command.text) and not captured:
+                self.findings.append(f"{command.section}: {command.text}: before the evidence is kept")
 
     def words(self):
         """The words in capitals that have to be replaced."""
@@ -126,11 +140,18 @@ def pages_of_index(text):
 
 
 def alerts_of(rules):
-    """{name: runbook_url} of a file of Prometheus' rules; read as text, so that it needs no YAML."""
+    """{name: (runbook_url, severity, for)} of a file of Prometheus' rules; read as text, so that it needs no YAML."""
     found = {}
     for name, body in re.findall(r"^ +- alert: (\w+)\n(.*?)(?=^ +- |^ *# |\Z)", rules, re.S | re.M):
-        found[name] = re.findall(r"^ +runbook_url: (\S+)$", body, re.M)
+        found[name] = tuple(value.group(1) if value else "" for value in (
+            re.search(rf"^ +{key}: (\S+)$", body, re.M) for key in ("runbook_url", "severity", "for")))
     return found
+
+
+def headline(severity, wait):
+    """What a page begins with, below its title."""
+    number, unit = int(wait[:-1] or 0), {"m": "minute", "h": "hour", "": ""}[wait[-1:]]
+    return f"`{severity}`, " + (f"after {number} {unit}{'s' * (number > 1)}" if number else "at once")
 
 
 def fits(shown, output):

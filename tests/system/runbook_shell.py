@@ -69,6 +69,8 @@ class HostShell:
         shutil.rmtree(self.directory)
 
     def type(self, command, typed=""):
+        if command.startswith(("systemctl", "journalctl")):
+            raise AssertionError(f"{command}: the service of this host is nobody's to touch")
         for path, own in self.paths.items():
             command = command.replace(path, own)
         # In the mount namespace of the service: on a host it is that of whoever types, as far as mounts are concerned.
