@@ -31,8 +31,11 @@ UNSEEN = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
 
 
 class Situation:
-    """What stands within the context. `labels` are those that the alert must have; `truth` is what was made, as
-    `defused-lab` tells it (connection, pid_namespace, init); `targets` are the addresses that Prometheus has to scrape."""
+    """What stands within the context; its docstring and `ends` are its line in docs/ALERTS.md. `labels` are those that the
+    alert must have; `truth` is what was made, as `defused-lab` tells it (connection, pid_namespace, init); `targets` are the
+    addresses that Prometheus has to scrape."""
+
+    ends = ""  # what resolve() does
 
     def __init__(self):
         self.stack = contextlib.ExitStack()
@@ -124,6 +127,8 @@ class ContainerCgroup:
 class ContainerCannotDie(Situation):
     """A container whose FUSE server holds a file of its own mount is killed"""
 
+    ends = "`defused abort N --yes`"
+
     def make(self):
         container = self.stack.enter_context(ContainerCgroup())
         self.lab("flush_thread", wrapper=container.wrapper, fstype="cannotdie", source="s3://team-data")
@@ -149,6 +154,8 @@ class StagedNamespace(Situation):
 class ContainerWaitsForLiveServer(StagedNamespace):
     """A container is killed while it waits for a server outside that is alive and does not answer"""
 
+    ends = "the server answers"
+
     def make(self):
         self.made = self.stage_it(lab_situations.slow_server)
         self.labels["connection"] = str(self.truth["connection"])
@@ -159,6 +166,8 @@ class ContainerWaitsForLiveServer(StagedNamespace):
 
 class ContainerStuck(StagedNamespace):
     """A container is killed in which a process is held by a debugger that does not look"""
+
+    ends = "the debugger is killed"
 
     def make(self):
         def traced(stage):
@@ -177,6 +186,8 @@ class ContainerStuck(StagedNamespace):
 class ExitStuck(Situation):
     """A process of the host is killed that serves a FUSE mount and holds a file of it"""
 
+    ends = "its connection is aborted by hand, `echo 1 > /sys/fs/fuse/connections/N/abort`"
+
     def make(self):
         made = lab_situations.on_the_host(self.stage())
         self.tell(made.connections[0])
@@ -190,6 +201,8 @@ class ExitStuck(Situation):
 
 class ConnectionStalled(Situation):
     """A reader waits for a FUSE server that was stopped (SIGSTOP)"""
+
+    ends = "the server goes on (SIGCONT)"
 
     def make(self):
         stage = self.stage()
@@ -212,6 +225,8 @@ class ConnectionStalled(Situation):
 class ConnectionOrphaned(Situation):
     """A FUSE server dies with its container, and its mount was detached lazily (umount -l) before"""
 
+    ends = "its connection is aborted by hand"
+
     def make(self):
         init, server = self.stage().container()
         connection = server.fuse("a")
@@ -229,6 +244,8 @@ class ConnectionOrphaned(Situation):
 class RemediationFailed(Situation):
     """The prober is killed at the moment in which it writes an abort"""
 
+    ends = "time: an hour after it"
+
     def make(self):
         self.deadlock = self.lab("flush_thread", fstype="failing")
         self.labels = {"severity": "warning", "outcome": "interrupted"}
@@ -244,12 +261,13 @@ class RemediationFailed(Situation):
         self.wait('defused_aborts_total{outcome="interrupted"}', 1)
 
     def resolve(self):
-        """The alert ends when what happened is old enough."""
         self.deadlock.close()
 
 
 class BreakerOpen(Situation):
     """The ledger of what was done is damaged on disk"""
+
+    ends = "`defused resume --reset-breaker`"
 
     def make(self):
         self.labels = {"severity": "warning", "cause": "ledger_lost"}
@@ -265,6 +283,8 @@ class BreakerOpen(Situation):
 class InhibitedTooLong(Situation):
     """Somebody types `defused pause` and forgets it"""
 
+    ends = "`defused resume`"
+
     def make(self):
         self.labels = {"severity": "warning"}
         self.run(mode="enforce")
@@ -278,6 +298,8 @@ class InhibitedTooLong(Situation):
 class Blind(Situation):
     """The daemon runs where fusectl is not mounted"""
 
+    ends = "fusectl is mounted there"
+
     def make(self):
         self.labels = {"severity": "warning", "what": "fusectl"}
         self.run(wrapper=UNSEEN)
@@ -290,6 +312,8 @@ class Blind(Situation):
 
 class ProbersLost(Situation):
     """A prober is led into a file whose server never answers, and cannot be killed"""
+
+    ends = "time: an hour after it"
 
     max_lost = 8
 
@@ -308,11 +332,15 @@ class ProbersLost(Situation):
 class ScanStale(ProbersLost):
     """No prober is left that could look: as many as `max_lost_probers` allows cannot be killed"""
 
+    ends = "the server of that file is killed"
+
     max_lost = 1
 
 
 class ExporterDown(Situation):
     """The daemon has ended"""
+
+    ends = "the daemon is started again"
 
     def make(self):
         self.labels = {"severity": "warning"}
@@ -329,12 +357,13 @@ class ExporterDown(Situation):
         return [re.sub("^http://", "", self.daemon.address)]
 
     def resolve(self):
-        """Started again, where it was."""
         self.run(web={"listen_addresses": [self.address]})
 
 
 class Absent(Situation):
     """Prometheus has no target that is defused"""
+
+    ends = "a daemon is among the targets"
 
     def make(self):
         self.labels = {"severity": "warning"}

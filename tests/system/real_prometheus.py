@@ -14,18 +14,22 @@ from daemon import SLOW, parse_metrics, read_text, wait_until
 
 
 class RealPrometheus:
-    """Runs while the context stands; `scrape_configs` and `rule_files` are those of its configuration."""
+    """Runs while the context stands; `scrape_configs` and `rule_files` are those of its configuration, `alertmanagers` the
+    addresses (HOST:PORT) that its alerts are sent to."""
 
-    def __init__(self, scrape_configs, rule_files=(), interval="1s"):
+    def __init__(self, scrape_configs, rule_files=(), interval="1s", alertmanagers=(), evaluation_interval=None):
         for program in ("prometheus", "promtool"):
             if not shutil.which(program):
                 raise AssertionError(f"{program} is not installed (cmake/packages.txt)")
         self.directory = tempfile.mkdtemp(prefix="defused-prometheus-")
         self.configuration = {
-            "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+            "global": {"scrape_interval": interval, "scrape_timeout": interval,
+                       "evaluation_interval": evaluation_interval or interval},
             "scrape_configs": scrape_configs,
             "rule_files": list(rule_files),
         }
+        if alertmanagers:
+            self.configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}
         self.process = None
         self.address = None
 
@@ -116,6 +120,13 @@ class RealPrometheus:
         for target in self.api("targets", state="active")["activeTargets"]:
             by_job.setdefault(target["labels"]["job"], []).append(target)
         return by_job
+
+    def rule_errors(self):
+        """Of the rules in force: a list of (name, what its last evaluation said), and how many evaluations failed in all."""
+        rules = [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
+        failures = sum(value for name, value in parse_metrics(self.get("/metrics")).items()
+                       if name.startswith("prometheus_rule_evaluation_failures_total"))
+        return [(rule["name"], rule["lastError"]) for rule in rules if rule.get("lastError")], failures
 
     def scrape_errors(self):
         """Prometheus' own counters of what it did not like about scrapes, those that are above 0."""

@@ -144,6 +144,13 @@ class Alerts(unittest.TestCase):
             self.assertEqual(rule["annotations"]["runbook_url"], f"{BASE}{name}.md")
             self.assertIn("`", rule["annotations"]["description"], f"{name}: nothing to type")
 
+    def test_the_page_has_them_as_they_are(self):
+        """docs/ALERTS.md: each alert once, in the order of the file, with severity, `for` and its own page."""
+        page = (ROOT / "docs" / "ALERTS.md").read_text()
+        rows = re.findall(r"^\| \[(\w+)\]\(runbooks/(\w+)\.md\) \| (\w+) \| (\w+) \|", page, re.M)
+        self.assertEqual(rows, [(rule["alert"], rule["alert"], rule["labels"]["severity"], rule.get("for", "0"))
+                                for rule in alerts()])
+
     def test_they_use_families_and_labels_that_exist(self):
         """docs/METRICS.md is generated from the code."""
         families = dict(re.findall(r"^## (defused_\w+)\n\n\w+, (.*?)\. ", (ROOT / "docs" / "METRICS.md").read_text(), re.M))
