@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases in which the commands of runbooks are typed on this host: real situations beside a real daemon, most of them
+those that make the alert fire (alert_situations.py)."""
+import subprocess
+from dataclasses import dataclass
+
+import alert_situations as alerts
+import situations as lab_situations
+from alert_situations import SITUATIONS
+from daemon import wait_until
+from lab import FUSECTL
+
+
+class WaitsForItsParent(alerts.StagedNamespace):
+    """A container is killed with a process in it that was put there from outside, by a parent that does not take it away"""
+
+    def make(self):
+        self.made = self.stage_it(lab_situations.unreaped_child)
+
+
+class FailsTwice(alerts.Situation):
+    """An abort file cannot be written, twice; then the container is freed by other means"""
+
+    def make(self):
+        deadlock = self.lab("flush_thread", fstype="failstwice")
+        self.run(["fuse.failstwice"], wrapper=["unshare", "--mount", "--propagation", "private"])
+        self.command("pause", "until nothing can be written")
+        self.wait("defused_inhibited", 1)
+        self.daemon.write_config({**self.daemon.settings, "mode": "enforce", "remedy": {**self.daemon.settings["remedy"], "cooldown": "0s"}})
+        prober = self.daemon.child("defused-prober")
+        self.daemon.process.send_signal(1)
+        prober = wait_until(lambda: self.daemon.child("defused-prober", besides=prober), 10, "a prober that may act")
+        wait_until(lambda: self.daemon.metric('defused_remediation_mode{mode="enforce"}') == 1, 10, self.daemon.log())
+        subprocess.run(["nsenter", "-t", str(self.daemon.supervisor()), "-m", "mount", "-o", "remount,bind,ro", FUSECTL],
+                       check=True, timeout=10)
+        wait_until(lambda: self.daemon.child("defused-prober", besides=prober), 10, "one that sees that")
+        self.command("resume")
+        self.wait('defused_breaker_open{cause="failed_outcomes"}', 1)
+        deadlock.close()
+
+
+def has(name, *labels):
+    """Whether a series of that name, with all of these labels, is above 0."""
+    def holds(metrics):
+        return any(value > 0 and key.partition("{")[0] == name and all(label in key for label in labels)
+                   for key, value in metrics.items())
+    return holds
+
+
+DEADLOCKED = has("defused_stuck_pid_namespaces", 'verdict="deadlocked"')
+WAITING = has("defused_stuck_pid_namespaces", 'verdict="waiting_on_live_server"')
+NOT_FUSE = has("defused_stuck_pid_namespaces", 'verdict="not_fuse"')
+
+
+@dataclass
+class Case:
+    """`situation` is a class of situations, or what a Service makes. `stands`: whether it is so, by the daemon's metrics. It
+    is when the commands begin and, if `ends`, not at their end."""
+    page: str
+    situation: object
+    stands: object = None
+    ends: bool = True
+    cases: tuple = ()
+
+
+HOST = [
+    Case("DefusedContainerCannotDie", SITUATIONS["DefusedContainerCannotDie"], DEADLOCKED),
+    Case("DefusedContainerWaitsForLiveServer", SITUATIONS["DefusedContainerWaitsForLiveServer"], WAITING),
+    Case("DefusedContainerStuck", SITUATIONS["DefusedContainerStuck"], NOT_FUSE, cases=("it waits for a tracer (ptrace)",)),
+    Case("DefusedContainerStuck", WaitsForItsParent, NOT_FUSE,
+         cases=("it waits for its parent (unreaped_child)",)),
+    Case("DefusedExitStuck", SITUATIONS["DefusedExitStuck"], has("defused_stuck_exits")),
+    Case("DefusedConnectionStalled", SITUATIONS["DefusedConnectionStalled"],
+         has("defused_fuse_connection_stalled_since_timestamp_seconds")),
+    Case("DefusedConnectionOrphaned", SITUATIONS["DefusedConnectionOrphaned"], has("defused_fuse_orphaned_connections")),
+    Case("DefusedRemediationFailed", SITUATIONS["DefusedRemediationFailed"], DEADLOCKED),
+    Case("DefusedBreakerOpen", SITUATIONS["DefusedBreakerOpen"], has("defused_breaker_open"),
+         cases=("the cause is ledger_lost",)),
+    Case("DefusedBreakerOpen", FailsTwice, has("defused_breaker_open")),
+    Case("DefusedInhibitedTooLong", SITUATIONS["DefusedInhibitedTooLong"], has("defused_inhibited")),
+    Case("DefusedBlind", SITUATIONS["DefusedBlind"], has("defused_blind", 'what="fusectl"')),
+    Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits")),
+    Case("DefusedScanStale", SITUATIONS["DefusedScanStale"], has("defused_blind", 'what="prober"'), ends=False,
+         cases=("it runs and cannot look",)),
+]
