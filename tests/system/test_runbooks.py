@@ -14,7 +14,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 import runbook_pages as pages  # noqa: E402
-from daemon import SLOW, mount_fusectl, wait_until  # noqa: E402
+from daemon import BUILD, SLOW, mount_fusectl, read_text, wait_until  # noqa: E402
 from runbook_cases import HOST, Case  # noqa: E402
 from runbook_service import Service  # noqa: E402
 from runbook_shell import BootedShell, HostShell  # noqa: E402
@@ -168,11 +168,19 @@ class OnABootedDebian(unittest.TestCase):
         print(f"{page.name}, {getattr(service, f'make_{case.situation}').__doc__}: {walk.typed} commands, "
               f"{time.monotonic() - begin:.1f} s", flush=True)
 
+    def check_installed(self, booted, found):
+        """Each runbook_url leads to its page, if the package was made of this tree."""
+        if f"CMAKE_HOME_DIRECTORY:INTERNAL={REPO}\n" not in read_text(os.path.join(BUILD, "CMakeCache.txt")):
+            return
+        for name, (url, *_) in pages.alerts_of(RULES.read_text(encoding="utf-8")).items():
+            self.assertEqual(booted.read(url.removeprefix("file://")), found[name].text, url)
+
     def test_commands(self):
         found = read_pages()
         begin = time.monotonic()
         with Service() as service:
             print(f"booted after {time.monotonic() - begin:.1f} s", flush=True)
+            self.check_installed(service.booted, found)
             for case in BOOTED:
                 with self.subTest(page=case.page):
                     self.check(case, found[case.page], service)
