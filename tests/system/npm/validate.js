@@ -2,11 +2,11 @@
 // node validate.js DIRECTORY: reads a JSON list of Kubernetes objects and prints as many lists of what is wrong with each.
 // DIRECTORY is where `npm ci` has put the schemas. An API server refuses unknown fields (`kubectl apply` asks it to); these
 // validators do not, but they look at each field that they know. So what they never looked at is unknown.
-const {createRequire} = require("module");
 const fs = require("fs");
+const {pathToFileURL} = require("url");
 
-const find = createRequire(process.argv[2] + "/");
-const OTHERS = {"monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/"};
+const HOME = `${process.argv[2]}/node_modules`;
+const OTHERS = {"monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/index.js"};
 
 function watched(value, path, seen) {
   if (value === null || typeof value !== "object") return value;
@@ -27,9 +27,10 @@ function unseen(value, path, seen) {
   });
 }
 
-function faults(object) {
+async function faults(object) {
   const {apiVersion, kind} = object;
-  const Model = find(`${OTHERS[apiVersion] || "kubernetes-models/"}${apiVersion}`)[kind];
+  const place = OTHERS[apiVersion] || `kubernetes-models/${apiVersion}/index.mjs`;
+  const Model = (await import(pathToFileURL(`${HOME}/${place}`)))[kind];
   if (!Model) return [`no schema for ${apiVersion} ${kind}`];
   const seen = new Set(["/apiVersion", "/kind"]);
   try {
@@ -42,4 +43,4 @@ function faults(object) {
 }
 
 const objects = JSON.parse(fs.readFileSync(0, "utf8"));
-process.stdout.write(JSON.stringify(objects.map(faults)));
+Promise.all(objects.map(faults)).then((found) => process.stdout.write(JSON.stringify(found)));
