@@ -52,10 +52,11 @@ std::string_view describe_bar(Bar bar) {
   return "";
 }
 
-Actor::Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, const std::string& boot_id,
-             Clock& clock, Tell tell)
+Actor::Actor(const Settings& settings, RecordUse use, std::string read_only, std::optional<HandOrder> by_hand,
+             const std::string& boot_id, Clock& clock, Tell tell)
     : settings_(settings),
       use_(use),
+      read_only_(std::move(read_only)),
       by_hand_(std::move(by_hand)),
       clock_(clock),
       tell_(std::move(tell)),
@@ -224,7 +225,7 @@ const std::string& Actor::record_trouble() const { return ledger_trouble_.empty(
 // Whoever only looks leaves no trace: the room is looked at, not taken.
 bool Actor::lacks_room() {
   const auto room = look_for_room(settings_.state_directory);
-  try_trouble_ = room ? "" : room.error().message;
+  try_trouble_ = read_only_.empty() && !room ? room.error().message : read_only_;
   return !record_trouble().empty();
 }
 

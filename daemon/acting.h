@@ -42,8 +42,9 @@ class Actor {
   using Tell = std::function<void(const LogLine& line)>;
 
   /// `boot_id`: that the ledger is read and written by (LedgerFile).
-  Actor(const Settings& settings, RecordUse use, std::optional<HandOrder> by_hand, const std::string& boot_id,
-        Clock& clock, Tell tell);
+  /// `read_only`: why nothing can be recorded, found before the sandbox made it so for this process; "": it can.
+  Actor(const Settings& settings, RecordUse use, std::string read_only, std::optional<HandOrder> by_hand,
+        const std::string& boot_id, Clock& clock, Tell tell);
   void set_settings(const Settings& settings);
 
   /// Begins a pass: reads the ledger where it changed. Without a bar, and where records are kept,
@@ -101,6 +102,7 @@ class Actor {
 
   Settings settings_;
   RecordUse use_;
+  std::string read_only_;
   std::optional<HandOrder> by_hand_;
   Clock& clock_;
   Tell tell_;

@@ -75,7 +75,7 @@ Cycle::Cycle(Settings settings, CycleSources sources, CycleEvents events, Clock&
       clock_(clock),
       proc_(std::move(proc)),
       kernel_readings_(kMostKernelReadings),
-      actor_(settings_, sources_.records, sources_.by_hand,
+      actor_(settings_, sources_.records, sources_.records_read_only, sources_.by_hand,
              sources_.replayed ? sources_.replayed->boot_id : read_boot_id(), clock,
              [this](const LogLine& line) {
                if (events_.changed) events_.changed(line);

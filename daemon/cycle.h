@@ -52,6 +52,7 @@ struct CycleSources {
   std::optional<Subject> subject;  ///< a person asks about this: PassResult says what it is
   bool whole_index = false;        ///< holders, users and viewers are wanted even if nothing is stuck
   RecordUse records = RecordUse::read;
+  std::string records_read_only = {};     ///< why nothing can be recorded (Actor)
   Recording recording = Recording::none;  ///< of each pass, see take_recording(); then it reads all anew each time
   std::optional<Replayed> replayed;       ///< a replay reads all anew each time too
   std::optional<HandOrder> by_hand;       ///< `defused abort`: only this connection is judged

@@ -21,6 +21,7 @@
 #include "daemon/spawn.h"
 #include "model/codec.h"
 #include "procfs/read_parsed.h"
+#include "remedy/audit_file.h"
 
 namespace defused {
 
@@ -66,8 +67,10 @@ class Prober {
       cycle_->set_settings(*std::move(settings));
       return true;
     }
+    const auto writable = look_for_read_only(settings->state_directory);
     if (!confine(*settings)) return false;
     CycleSources sources;
+    if (!writable) sources.records_read_only = writable.error().message;
     sources.own = OwnProcesses{getpid(), getppid()};
     sources.subject = options_.subject;
     sources.whole_index = options_.whole_index;

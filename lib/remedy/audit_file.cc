@@ -189,9 +189,13 @@ Result<void> look_for_room(const std::string& state_directory) {
   if (!directory) return Failure(directory.error());
   struct statvfs found {};
   if (fstatvfs(directory->get(), &found) != 0) return fail_errno(errno, "looking at the room below " + state_directory);
-  if ((found.f_flag & ST_RDONLY) != 0) return fail_errno(EROFS, "writing below " + state_directory);
   if (found.f_bavail * found.f_frsize >= AuditFile::kReserve + LedgerFile::kMaxBytes) return {};
   return fail_errno(ENOSPC, "writing below " + state_directory);
+}
+
+Result<void> look_for_read_only(const std::string& state_directory) {
+  if (access(state_directory.c_str(), W_OK) == 0 || errno != EROFS) return {};
+  return fail_errno(EROFS, "writing below " + state_directory);
 }
 
 }  // namespace defused

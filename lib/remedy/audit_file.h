@@ -27,8 +27,11 @@ class AuditLog {
 };
 
 /// Whether the file system of the state directory has room for the records, as far as that can be told without writing
-/// anything. It need not exist. Errors: denied (read-only), io (full).
+/// anything. It need not exist. Whether it is read-only is not asked: in the sandbox of whoever looks it always is.
+/// Errors: io (full).
 Result<void> look_for_room(const std::string& state_directory);
+/// The other half, to be asked before there is a sandbox. Errors: denied (read-only).
+Result<void> look_for_read_only(const std::string& state_directory);
 
 class AuditFile final : public AuditLog {
  public:

@@ -153,6 +153,22 @@ class ByHand(Operator):
             self.assertEqual(audit(daemon), [])
             self.assertTrue(stands(lab.truth))
 
+    def test_explain_knows_that_it_would_be_recorded(self):
+        """Its own sandbox has the state directory read-only; what it says is about the host."""
+        with Lab("flush_thread", fstype="defusedlab") as lab, self.observing() as daemon:
+            state = state_of(daemon)
+            os.makedirs(state, exist_ok=True)
+            connection = lab.truth["connection"]
+            explain = [DEFUSED, "explain", "--config", daemon.config, f"connection:{connection}"]
+            done = subprocess.run(explain, capture_output=True, text=True, timeout=20 * SLOW, check=False)
+            self.assertIn(f"defused abort {connection}", done.stdout)
+            self.assertNotIn(f"connections/{connection}/abort", done.stdout)
+            read_only = f'mount --bind {state} {state} && mount -o remount,bind,ro {state} && exec "$@"'
+            done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", read_only, "sh", *explain],
+                                  capture_output=True, text=True, timeout=20 * SLOW, check=False)
+            self.assertIn("record_unwritable", done.stdout, done.stderr)
+            self.assertNotIn(f"defused abort {connection}", done.stdout)
+
     def test_one_actor_at_a_time(self):
         """A second `defused abort` beside one that is in its hook does nothing; the daemon holds meanwhile."""
         hook = self.write_hook("before", "sleep 20\n")
