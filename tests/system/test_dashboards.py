@@ -73,7 +73,7 @@ class Model(unittest.TestCase):
         cls.alerts = set(re.findall(r"alert: (\w+)", rules))
 
     def test_all_files_are_looked_at(self):
-        self.assertEqual({name + ".json" for name in NAMES}, set(os.listdir(DIRECTORY)))
+        self.assertEqual({name + ".json" for name in NAMES}, {os.path.basename(path) for path in glob.glob(f"{DIRECTORY}/*.json")})
 
     def test_form(self):
         """Two spaces and a stable order: as json.dump writes it, so that a change is a readable difference."""
@@ -144,6 +144,8 @@ class Model(unittest.TestCase):
                 for name in re.findall(r"\$\{(\w+)", url):
                     self.assertIn(name, {*dashboard.variables, "__data", "__value", "__url_time_range"}, where)
         self.assertEqual(runbooks - {"README", "${__value.raw}"} - self.alerts, set())
+        pages = {os.path.basename(path)[:-3] for path in glob.glob(f"{REPO}/docs/runbooks/*.md")}
+        self.assertEqual((runbooks | self.alerts) - {"${__value.raw}"} - pages, set())
         self.assertEqual(self.alerts - runbooks - {"DefusedAbsent"}, set())  # nobody is there who could show that one
 
     def test_tables(self):
