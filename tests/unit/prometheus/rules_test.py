@@ -100,6 +100,16 @@ class Rules(unittest.TestCase):
             self.assertEqual(code, 0, f"{example}{told}")
         self.assertEqual((configurations, queries), (3, 4))
 
+    def test_the_queries_of_operating_are_queries(self):
+        lines = re.findall(r"^ {4}((?:sum|max|topk|count) ?(?:by )?\(.*)$", (ROOT / "docs" / "OPERATING.md").read_text(), re.M)
+        self.assertEqual(len(lines), 4)
+        rules = [{"record": f"example:{i}", "expr": line} for i, line in enumerate(lines)]
+        with tempfile.TemporaryDirectory() as directory:
+            file = pathlib.Path(directory, "example.yml")
+            file.write_text(json.dumps({"groups": [{"name": "examples", "rules": rules}]}))
+            code, told = promtool("check", "rules", file)
+        self.assertEqual(code, 0, told)
+
     def test_they_use_families_and_labels_that_exist(self):
         """Of the families that defused has itself: docs/METRICS.md is generated from the code."""
         families = dict(re.findall(r"^## (defused_\w+)\n\n\w+, (.*?)\. ", (ROOT / "docs" / "METRICS.md").read_text(), re.M))
