@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+from alert_situations import ContainerCgroup  # noqa: E402
 from browser import Browser  # noqa: E402
 from daemon import REPO, Daemon, mount_fusectl, wait_until  # noqa: E402
 from lab import Lab  # noqa: E402
@@ -148,15 +149,16 @@ class StatusPage(unittest.TestCase):
 
     def test_stuck(self):
         """A real deadlock: the page tells who waits for what, and names the command that ends it."""
-        with Lab("flush_thread", fstype="s3fs", source="models") as lab, Daemon(detect={"stuck_after": "2s"}) as daemon, \
-                Browser() as browser:
+        with ContainerCgroup() as container, \
+                Lab("flush_thread", wrapper=container.wrapper, fstype="s3fs", source="models") as lab, \
+                Daemon(detect={"stuck_after": "2s"}) as daemon, Browser() as browser:
             wait_until(lambda: daemon.metric(STUCK) == 1, 20, daemon.log())
             seen = self.check_views(browser, daemon.address + "/", "stuck")
             text = seen["text"]
             self.assertIn("1 PID namespace cannot die", text)
             truth = lab.truth
-            for part in (f"defused explain namespace:{truth['pid_namespace']}", "deadlocked", "fuse_flush",
-                         "request_wait_answer", f"connection {truth['connection']}"):
+            for part in (f"defused explain namespace:{truth['pid_namespace']}", f"docker {container.id[:12]}", "deadlocked",
+                         "fuse_flush", "request_wait_answer", f"connection {truth['connection']}"):
                 self.assertIn(part, text)
             self.assertEqual(len(seen["pictures"]), 1)
             self.assertEqual(seen["cut"], [], "text that does not fit into its box")
