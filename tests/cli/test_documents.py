@@ -126,6 +126,11 @@ class Named(Documents):
                 self.check(rules.check_metrics_named(name, text, self.families))
 
 
+    def test_each_metric_is_in_operating(self):
+        text = self.documents["docs/OPERATING.md"].partition("\n## Metrics\n")[2].partition("\n## ")[0]
+        self.assertEqual([], [name for name in self.families if f"`{name}`" not in text])
+
+
 # A program and its page, right; each rule is fed variants of them that are not.
 PROGRAM = {
     "options": [{"names": ["--help", "-h"], "default": None}], "positionals": [],
