@@ -29,9 +29,10 @@ FOUND_IN = {
     "PID": r"^Process (\d+) \(",
     "PARENT_PID": r"The parent, process (\d+) ",
     "TRACER_PID": r"The tracer, process (\d+) ",
-    "SERVER_PID": r"/proc/(\d+)/fdinfo: '[^']*' holds /dev/fuse",
     "LOST_PID": r"\A(\d+) \d+ \d+$",
 }
+# Each of those that hold it: what has SERVER_PID in it is typed for one after the other.
+HOLDER = r"/proc/(\d+)/fdinfo: '[^']*' holds /dev/fuse"
 # Whoever waits for a pass or a scrape types these again.
 LOOKS = ("defused check", "curl ", "promtool ")
 
@@ -48,11 +49,15 @@ class Walk:
         self.page = page
         self.shell = shell
         self.words = {name.upper(): value for name, value in labels.items()}
+        self.servers = []
         self.typed = 0
 
     def run(self, cases):
         for command in self.page.commands:
-            if command.is_for(cases):
+            if not command.is_for(cases):
+                continue
+            for server in (self.servers if "SERVER_PID" in command.text else []) or [None]:
+                self.words.update({"SERVER_PID": server} if server else {})
                 self.type(command)
 
     def fill(self, text):
@@ -67,6 +72,9 @@ class Walk:
             found = re.search(pattern, output, re.M)
             if found:
                 self.words.setdefault(word, next(filter(None, found.groups())))
+        self.servers = self.servers or re.findall(HOLDER, output)
+        if self.servers:
+            self.words.setdefault("SERVER_PID", self.servers[0])
 
     def type(self, command):
         text = self.fill(command.text)
@@ -141,7 +149,7 @@ class OnThisHost(unittest.TestCase):
             metrics = situation.daemon.metrics
             wait_until(lambda: case.stands(metrics()), 20, f"what {page.name} is about\n{situation.daemon.log()}")
             walk = Walk(page, shell, situation.labels)
-            walk.run(case.cases)
+            walk.run(case.here())
             if case.ends:
                 wait_until(lambda: not case.stands(metrics()), 20, f"the end of it\n{situation.daemon.log()}")
         print(f"{page.name}, {situation.__doc__}: {walk.typed} commands, {time.monotonic() - begin:.1f} s", flush=True)
@@ -163,7 +171,7 @@ class OnABootedDebian(unittest.TestCase):
         stands = getattr(service, f"is_{case.situation}")
         wait_until(stands, 30, f"what {page.name} is about")
         walk = Walk(page, BootedShell(service.booted), service.labels)
-        walk.run(case.cases)
+        walk.run(case.here())
         wait_until(lambda: not stands(), 30, "the end of it")
         print(f"{page.name}, {getattr(service, f'make_{case.situation}').__doc__}: {walk.typed} commands, "
               f"{time.monotonic() - begin:.1f} s", flush=True)
