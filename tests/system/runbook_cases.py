@@ -116,7 +116,7 @@ HOST = [
     Case("DefusedBreakerOpen", FailsTwice, has("defused_breaker_open")),
     Case("DefusedInhibitedTooLong", SITUATIONS["DefusedInhibitedTooLong"], has("defused_inhibited")),
     Case("DefusedBlind", SITUATIONS["DefusedBlind"], has("defused_blind", 'what="fusectl"')),
-    Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits")),
+    Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits"), cases=(FDINFO,)),
     Case("DefusedScanStale", SITUATIONS["DefusedScanStale"], has("defused_blind", 'what="prober"'), ends=False,
          cases=("it runs and cannot look",)),
 ]
