@@ -100,7 +100,8 @@ class Case:
 
 
 HOST = [
-    Case("DefusedContainerCannotDie", SITUATIONS["DefusedContainerCannotDie"], DEADLOCKED),
+    Case("DefusedContainerCannotDie", SITUATIONS["DefusedContainerCannotDie"], DEADLOCKED,
+         cases=("`explain` says `inferred`",)),  # here it is proven, and the commands find the same
     Case("DefusedContainerWaitsForLiveServer", SITUATIONS["DefusedContainerWaitsForLiveServer"], WAITING, cases=(FDINFO,)),
     Case("DefusedContainerWaitsForLiveServer", HeldByTwo, WAITING, cases=(FDINFO,)),
     Case("DefusedContainerStuck", SITUATIONS["DefusedContainerStuck"], NOT_FUSE, cases=("it waits for a tracer (ptrace)",)),

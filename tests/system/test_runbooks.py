@@ -29,6 +29,7 @@ FOUND_IN = {
     "PID": r"^Process (\d+) \(",
     "PARENT_PID": r"The parent, process (\d+) ",
     "TRACER_PID": r"The tracer, process (\d+) ",
+    "SERVER_NAME": r"^    It is device \S+, a fuse\.([\w-]+)",
     "LOST_PID": r"\A(\d+) \d+ \d+$",
 }
 # Each of those that hold it: what has SERVER_PID in it is typed for one after the other.
