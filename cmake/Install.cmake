@@ -37,6 +37,14 @@ install(FILES config/defused.schema.json config/defused.audit.schema.json config
 install(DIRECTORY config/grafana DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/prometheus config/docker DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
 install(DIRECTORY config/kubernetes DESTINATION ${CMAKE_INSTALL_DATADIR}/defused)
+# Once more, with the place of the runbooks in them.
+defused_install_with_paths(config/prometheus/defused.alerts.yml ${CMAKE_INSTALL_DATADIR}/defused/prometheus)
+defused_install_with_paths(config/prometheus/tests/defused_alerts.yml ${CMAKE_INSTALL_DATADIR}/defused/prometheus/tests)
+defused_install_with_paths(config/kubernetes/prometheus-operator/prometheusrule.yaml
+                           ${CMAKE_INSTALL_DATADIR}/defused/kubernetes/prometheus-operator)
+foreach(dashboard defused-fleet defused-host)
+  defused_install_with_paths(config/grafana/${dashboard}.json ${CMAKE_INSTALL_DATADIR}/defused/grafana)
+endforeach()
 defused_install_with_paths(config/node-problem-detector/defused-monitor.json
                            ${CMAKE_INSTALL_DATADIR}/defused/node-problem-detector)
 install(CODE "

@@ -107,7 +107,9 @@ int node_problem_exit(const CheckResult& result, bool warnings) {
     case CheckState::ok: return 0;
     case CheckState::warning: return warnings ? 1 : 0;
     case CheckState::critical: return 1;
-    case CheckState::unknown: return 2;
+    // The condition becomes Unknown by it. A rule that makes events would make one each time, of the daemon's restart
+    // too.
+    case CheckState::unknown: return warnings ? 0 : 2;
   }
   return 2;
 }

@@ -20,7 +20,8 @@ inline constexpr std::size_t kMostProblemLines = 16;
 /// What node-problem-detector shows: one line of at most 80 bytes (its max_output_length), and a newline. The same text
 /// as long as the same is wrong, as each other text makes another event there.
 std::string render_node_problem(const CheckResult& result);
-/// Its exit code: 0 well, 1 a problem (`warnings`: a warning is one too), 2 unknown.
+/// Its exit code: 0 well, 1 a problem, 2 unknown. `warnings`: for a rule that makes events; a warning is a problem too,
+/// and what is unknown is none.
 int node_problem_exit(const CheckResult& result, bool warnings);
 
 /// `defused.check/v1`, with a newline at its end.

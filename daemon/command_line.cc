@@ -201,7 +201,8 @@ void CommandLine::add_check() {
   add_flag(*check_command_, "--node-problem-detector", check_.node_problem_detector,
            "For its custom plugins: exit 0 or 1, 2 for unknown, and one short line")
       ->excludes("--json");
-  add_flag(*check_command_, "--warnings", check_.warnings, "With --node-problem-detector: a warning is a problem too")
+  add_flag(*check_command_, "--warnings", check_.warnings,
+           "With --node-problem-detector: a warning is a problem too, and unknown is none")
       ->needs("--node-problem-detector");
   add_option(*check_command_, "--critical-after", critical_after_, "DURATION", "A younger deadlock is a warning")
       ->default_str("0s")

@@ -18,9 +18,28 @@ std::string in_fusectl(ConnectionId id, const char* file) {
 
 std::string of_pid(pid_t pid, const char* file) { return "/proc/" + std::to_string(pid) + "/" + file; }
 
+bool holds(const HandJudgement& judgement, Gate gate) {
+  return std::find(judgement.gates.begin(), judgement.gates.end(), gate) != judgement.gates.end();
+}
+
+// What a person has said already: this page leads past no such word. False: nobody has.
+bool name_what_was_said(TextPage& page, const HandJudgement& judgement) {
+  if (holds(judgement, Gate::denied)) {
+    page.say("The configuration says that it is never to be aborted (gate `denied`): ask whoever wrote that first.");
+    return true;
+  }
+  if (!holds(judgement, Gate::inhibited)) return false;
+  page.say(
+      "Actions are paused, or somebody else acts (gate `inhibited`): ask whoever paused them. Once that is settled:");
+  page.command("defused resume");
+  page.say("Then look again: this page names the command.");
+  return true;
+}
+
 // The command where it may go through; the file where a gate is known to hold it that asks for a person's judgement.
 void name_abort(TextPage& page, ConnectionId id, const Report& report) {
   const HandJudgement judgement = judge_by_hand(report, id);
+  if (judgement.answer == HandAnswer::refuses && name_what_was_said(page, judgement)) return;
   if (judgement.answer == HandAnswer::refuses) return page.command("echo 1 > " + in_fusectl(id, "abort"));
   if (judgement.answer == HandAnswer::unasked) {
     page.say("The gates were asked for connection " + number(*judgement.asked_instead) +

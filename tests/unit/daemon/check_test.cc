@@ -468,7 +468,7 @@ TEST_CASE("node-problem-detector gets a short line that stays the same, and its 
        std::vector<std::tuple<CheckState, int, int>>{{CheckState::ok, 0, 0},
                                                      {CheckState::warning, 0, 1},
                                                      {CheckState::critical, 1, 1},
-                                                     {CheckState::unknown, 2, 2}}) {
+                                                     {CheckState::unknown, 2, 0}}) {
     result.state = state;
     CHECK(node_problem_exit(result, false) == plain);
     CHECK(node_problem_exit(result, true) == strict);

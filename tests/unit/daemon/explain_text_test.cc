@@ -165,6 +165,20 @@ TEST_CASE("where a gate holds that the command would ask too, the file is named"
   CHECK_FALSE(has(text, kCommand));
 }
 
+TEST_CASE("what a person has said is not led past") {
+  PassResult pass = incident();
+  pass.report.decisions[0].reasons = {Gate::mode, Gate::host_mount, Gate::inhibited};
+  const std::string paused = explain(pass);
+  CHECK_FALSE(has(paused, kAbort));
+  CHECK_FALSE(has(paused, kCommand));
+  CHECK(has(paused, "# defused resume"));
+  pass.report.decisions[0].reasons = {Gate::denied, Gate::inhibited};
+  const std::string denied = explain(pass);
+  CHECK_FALSE(has(denied, kAbort));
+  CHECK_FALSE(has(denied, kCommand));
+  CHECK(has(denied, "(gate `denied`)"));
+}
+
 TEST_CASE("a live server, users outside and an unknown server name no abort") {
   PassResult pass = incident();
   NamespaceFinding& finding = pass.report.findings.namespaces[0];

@@ -82,6 +82,15 @@ class Installed(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("SUCCESS", done.stdout + done.stderr)
 
+    def test_runbooks_are_where_alerts_and_dashboards_say(self):
+        files = ("prometheus/defused.alerts.yml", "kubernetes/prometheus-operator/prometheusrule.yaml",
+                 "grafana/defused-fleet.json", "grafana/defused-host.json")
+        for name in files:
+            places = re.findall(r"file://(/[\w./-]*/runbooks/(?:\w+\.md)?)", (self.data / name).read_text(encoding="utf-8"))
+            self.assertTrue(places, name)
+            for place in places:
+                self.assertTrue((self.root / place[1:]).exists(), f"{name}: {place}")
+
     def test_what_the_unit_names_is_there(self):
         unit, = self.root.glob("**/lib/systemd/system/defused.service")
         text = unit.read_text(encoding="utf-8")
