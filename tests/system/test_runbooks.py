@@ -8,12 +8,14 @@ import os
 import pathlib
 import re
 import sys
+import tarfile
 import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 import runbook_pages as pages  # noqa: E402
+from alert_situations import SITUATIONS  # noqa: E402
 from daemon import BUILD, SLOW, mount_fusectl, read_text, wait_until  # noqa: E402
 from runbook_cases import HOST, Case  # noqa: E402
 from runbook_service import Service  # noqa: E402
@@ -161,6 +163,19 @@ class OnThisHost(unittest.TestCase):
         for case in HOST:
             with self.subTest(page=case.page, situation=case.situation.__name__):
                 self.check(case, found[case.page])
+
+    def test_what_is_typed_into_a_pod(self):
+        """As README.md has it, without the kubectl in front: there no shell of the pod takes part but the one that is named."""
+        mount_fusectl()
+        text = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+        typed = re.findall(r"kubectl exec [^`\n]*POD -- ([^`\n]+ [^`\n]+)", text)
+        self.assertEqual(len(typed), 2, typed)
+        with SITUATIONS["DefusedConnectionStalled"]() as situation, HostShell(situation) as shell:
+            for command in typed:
+                code, output = shell.type(command.replace("SERVER_PID", str(situation.server.pid)))
+                self.assertEqual((code, "[<0>] " in output), (0, "stack" in command), output)
+            with tarfile.open(os.path.join(shell.directory, "stuck.tar")) as kept:
+                self.assertIn(f"proc/{situation.server.pid}/status", kept.getnames())
 
 
 class OnABootedDebian(unittest.TestCase):
