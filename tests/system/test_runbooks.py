@@ -138,6 +138,8 @@ class Texts(unittest.TestCase):
                     good.replace("## What not to do\n", "## What not to do\n\n```sh\nreboot\n```\n"),
                     good.replace("## What to do\n", "## What to do\n\nType `defused scan --json`.\n"),
                     good.replace(first, first + "ps aux\n", 1), good.replace(first, first + "defused abort 40\n", 1),
+                    good.replace(first, first + "defused capture\nkill SERVER_PID\n", 1),
+                    good.replace(first, first + "defused capture\necho 1 > /sys/fs/fuse/connections/CONNECTION/abort\n", 1),
                     good.replace("## What to do\n", "## What to do\n\n    defused scan\n")):
             self.assertNotEqual(bad, good)
             self.assertNotEqual(pages.Page(name, bad).findings, [])
