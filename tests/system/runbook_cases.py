@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cases in which the commands of runbooks are typed on this host: real situations beside a real daemon, most of them
 those that make the alert fire (alert_situations.py)."""
+import os
+import re
 import subprocess
 from dataclasses import dataclass
 
@@ -16,6 +18,33 @@ class WaitsForItsParent(alerts.StagedNamespace):
 
     def make(self):
         self.made = self.stage_it(lab_situations.unreaped_child)
+
+
+class HeldByTwo(alerts.StagedNamespace):
+    """A container is killed while it waits for a server that does not answer, and whose child has its /dev/fuse too"""
+
+    def make(self):
+        def held(stage):
+            server = stage.spawn()
+            connection = server.fuse("a")
+            server.spawn("keep")
+            connection.mute("flush")
+            init, client = stage.container()
+            client.open(connection.file())
+            lab_situations.spring(init, client)
+            return lab_situations.Truth(init=init, connections=[connection])
+
+        self.stage_it(held)
+
+
+class HangsItself(alerts.Situation):
+    """A reader waits for a FUSE server that runs and does not answer"""
+
+    def make(self):
+        connection = lab_situations.busy_server(self.stage())
+        self.tell(connection)
+        self.labels = {"connection": str(connection.id)}
+        self.run()
 
 
 class FailsTwice(alerts.Situation):
@@ -49,7 +78,10 @@ def has(name, *labels):
 
 DEADLOCKED = has("defused_stuck_pid_namespaces", 'verdict="deadlocked"')
 WAITING = has("defused_stuck_pid_namespaces", 'verdict="waiting_on_live_server"')
+STALLED = has("defused_fuse_connection_stalled_since_timestamp_seconds")
 NOT_FUSE = has("defused_stuck_pid_namespaces", 'verdict="not_fuse"')
+FDINFO = "the kernel is Linux 6.16 or newer"  # there fdinfo names the connection of a descriptor
+KERNEL = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
 
 
 @dataclass
@@ -62,16 +94,22 @@ class Case:
     ends: bool = True
     cases: tuple = ()
 
+    def here(self):
+        """The cases without those that this kernel does not have."""
+        return [case for case in self.cases if not case.endswith(FDINFO) or KERNEL >= (6, 16)]
+
 
 HOST = [
-    Case("DefusedContainerCannotDie", SITUATIONS["DefusedContainerCannotDie"], DEADLOCKED),
-    Case("DefusedContainerWaitsForLiveServer", SITUATIONS["DefusedContainerWaitsForLiveServer"], WAITING),
+    Case("DefusedContainerCannotDie", SITUATIONS["DefusedContainerCannotDie"], DEADLOCKED,
+         cases=("`explain` says `inferred`",)),  # here it is proven, and the commands find the same
+    Case("DefusedContainerWaitsForLiveServer", SITUATIONS["DefusedContainerWaitsForLiveServer"], WAITING, cases=(FDINFO,)),
+    Case("DefusedContainerWaitsForLiveServer", HeldByTwo, WAITING, cases=(FDINFO,)),
     Case("DefusedContainerStuck", SITUATIONS["DefusedContainerStuck"], NOT_FUSE, cases=("it waits for a tracer (ptrace)",)),
     Case("DefusedContainerStuck", WaitsForItsParent, NOT_FUSE,
          cases=("it waits for its parent (unreaped_child)",)),
     Case("DefusedExitStuck", SITUATIONS["DefusedExitStuck"], has("defused_stuck_exits")),
-    Case("DefusedConnectionStalled", SITUATIONS["DefusedConnectionStalled"],
-         has("defused_fuse_connection_stalled_since_timestamp_seconds")),
+    Case("DefusedConnectionStalled", SITUATIONS["DefusedConnectionStalled"], STALLED, cases=("the server was stopped",)),
+    Case("DefusedConnectionStalled", HangsItself, STALLED, cases=("the server hangs itself", f"the server hangs itself, and {FDINFO}")),
     Case("DefusedConnectionOrphaned", SITUATIONS["DefusedConnectionOrphaned"], has("defused_fuse_orphaned_connections")),
     Case("DefusedRemediationFailed", SITUATIONS["DefusedRemediationFailed"], DEADLOCKED),
     Case("DefusedBreakerOpen", SITUATIONS["DefusedBreakerOpen"], has("defused_breaker_open"),
@@ -79,7 +117,7 @@ HOST = [
     Case("DefusedBreakerOpen", FailsTwice, has("defused_breaker_open")),
     Case("DefusedInhibitedTooLong", SITUATIONS["DefusedInhibitedTooLong"], has("defused_inhibited")),
     Case("DefusedBlind", SITUATIONS["DefusedBlind"], has("defused_blind", 'what="fusectl"')),
-    Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits")),
+    Case("DefusedProbersLost", SITUATIONS["DefusedProbersLost"], has("defused_stuck_exits"), cases=(FDINFO,)),
     Case("DefusedScanStale", SITUATIONS["DefusedScanStale"], has("defused_blind", 'what="prober"'), ends=False,
          cases=("it runs and cannot look",)),
 ]

@@ -19,6 +19,8 @@ PROGRAMS = ("cat", "curl", "defused", "echo", "editor", "grep", "journalctl", "k
 OTHERS = ("apt-get", "crictl", "ctr", "df", "docker", "fuser", "kubectl", "ls", "lsof", "modprobe", "pkill", "ps", "reboot", "rm", "top",
           "umount")
 CHANGES = re.compile(r"\babort\b|^kill\b|--reset-breaker")
+LOOKS_WHO = re.compile(r"grep -E '\^\(Name\b.*' /proc/([A-Z_]+)/status")
+ENDS_WHOM = re.compile(r"kill (?!-CONT)(?:-\w+ )?([A-Z_]+)")
 # A page may speak of it where it does not help.
 MAY_BE_NAMED = ("defused abort",)
 
@@ -116,12 +118,19 @@ class Page:
 
     def _check_commands(self):
         captured = False
+        looked_at, named = set(), set()
         for command in self.commands:
             captured = captured or command.text.startswith("defused capture")
             if command.text.split()[0] not in PROGRAMS:
                 self.findings.append(f"{command.section}: {command.text}: not a program that may be typed there")
             if CHANGES.search(command.text) and not captured:
                 self.findings.append(f"{command.section}: {command.text}: before the evidence is kept")
+            looked_at.update(LOOKS_WHO.findall(command.text))
+            if not looked_at.issuperset(ENDS_WHOM.findall(command.text)):
+                self.findings.append(f"{command.section}: {command.text}: nobody has looked who that is")
+            named.update(command.shown if command.text.startswith("defused explain ") else ())
+            if command.text.startswith("echo") and not {command.text, "(proven)"} <= named | set(" ".join(named).split()):
+                self.findings.append(f"{command.section}: {command.text}: `explain` need not name it, or not say that it is proven")
 
     def words(self):
         """The words in capitals that have to be replaced."""

@@ -8,12 +8,14 @@ import os
 import pathlib
 import re
 import sys
+import tarfile
 import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 import runbook_pages as pages  # noqa: E402
+from alert_situations import SITUATIONS  # noqa: E402
 from daemon import BUILD, SLOW, mount_fusectl, read_text, wait_until  # noqa: E402
 from runbook_cases import HOST, Case  # noqa: E402
 from runbook_service import Service  # noqa: E402
@@ -29,9 +31,11 @@ FOUND_IN = {
     "PID": r"^Process (\d+) \(",
     "PARENT_PID": r"The parent, process (\d+) ",
     "TRACER_PID": r"The tracer, process (\d+) ",
-    "SERVER_PID": r"/proc/(\d+)/fdinfo: '[^']*' holds /dev/fuse",
+    "SERVER_NAME": r"^    It is device \S+, a fuse\.([\w-]+)",
     "LOST_PID": r"\A(\d+) \d+ \d+$",
 }
+# Each of those that hold it: what has SERVER_PID in it is typed for one after the other.
+HOLDER = r"/proc/(\d+)/fdinfo: '[^']*' holds /dev/fuse"
 # Whoever waits for a pass or a scrape types these again.
 LOOKS = ("defused check", "curl ", "promtool ")
 
@@ -48,11 +52,15 @@ class Walk:
         self.page = page
         self.shell = shell
         self.words = {name.upper(): value for name, value in labels.items()}
+        self.servers = []
         self.typed = 0
 
     def run(self, cases):
         for command in self.page.commands:
-            if command.is_for(cases):
+            if not command.is_for(cases):
+                continue
+            for server in (self.servers if "SERVER_PID" in command.text else []) or [None]:
+                self.words.update({"SERVER_PID": server} if server else {})
                 self.type(command)
 
     def fill(self, text):
@@ -67,6 +75,9 @@ class Walk:
             found = re.search(pattern, output, re.M)
             if found:
                 self.words.setdefault(word, next(filter(None, found.groups())))
+        self.servers = self.servers or re.findall(HOLDER, output)
+        if self.servers:
+            self.words.setdefault("SERVER_PID", self.servers[0])
 
     def type(self, command):
         text = self.fill(command.text)
@@ -127,6 +138,8 @@ class Texts(unittest.TestCase):
                     good.replace("## What not to do\n", "## What not to do\n\n```sh\nreboot\n```\n"),
                     good.replace("## What to do\n", "## What to do\n\nType `defused scan --json`.\n"),
                     good.replace(first, first + "ps aux\n", 1), good.replace(first, first + "defused abort 40\n", 1),
+                    good.replace(first, first + "defused capture\nkill SERVER_PID\n", 1),
+                    good.replace(first, first + "defused capture\necho 1 > /sys/fs/fuse/connections/CONNECTION/abort\n", 1),
                     good.replace("## What to do\n", "## What to do\n\n    defused scan\n")):
             self.assertNotEqual(bad, good)
             self.assertNotEqual(pages.Page(name, bad).findings, [])
@@ -141,7 +154,7 @@ class OnThisHost(unittest.TestCase):
             metrics = situation.daemon.metrics
             wait_until(lambda: case.stands(metrics()), 20, f"what {page.name} is about\n{situation.daemon.log()}")
             walk = Walk(page, shell, situation.labels)
-            walk.run(case.cases)
+            walk.run(case.here())
             if case.ends:
                 wait_until(lambda: not case.stands(metrics()), 20, f"the end of it\n{situation.daemon.log()}")
         print(f"{page.name}, {situation.__doc__}: {walk.typed} commands, {time.monotonic() - begin:.1f} s", flush=True)
@@ -153,6 +166,19 @@ class OnThisHost(unittest.TestCase):
             with self.subTest(page=case.page, situation=case.situation.__name__):
                 self.check(case, found[case.page])
 
+    def test_what_is_typed_into_a_pod(self):
+        """As README.md has it, without the kubectl in front: there no shell of the pod takes part but the one that is named."""
+        mount_fusectl()
+        text = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+        typed = re.findall(r"kubectl exec [^`\n]*POD -- ([^`\n]+ [^`\n]+)", text)
+        self.assertEqual(len(typed), 2, typed)
+        with SITUATIONS["DefusedConnectionStalled"]() as situation, HostShell(situation) as shell:
+            for command in typed:
+                code, output = shell.type(command.replace("SERVER_PID", str(situation.server.pid)))
+                self.assertEqual((code, "[<0>] " in output), (0, "stack" in command), output)
+            with tarfile.open(os.path.join(shell.directory, "stuck.tar")) as kept:
+                self.assertIn(f"proc/{situation.server.pid}/status", kept.getnames())
+
 
 class OnABootedDebian(unittest.TestCase):
     """Where systemd runs the service of the package, and a Prometheus scrapes it."""
@@ -163,7 +189,7 @@ class OnABootedDebian(unittest.TestCase):
         stands = getattr(service, f"is_{case.situation}")
         wait_until(stands, 30, f"what {page.name} is about")
         walk = Walk(page, BootedShell(service.booted), service.labels)
-        walk.run(case.cases)
+        walk.run(case.here())
         wait_until(lambda: not stands(), 30, "the end of it")
         print(f"{page.name}, {getattr(service, f'make_{case.situation}').__doc__}: {walk.typed} commands, "
               f"{time.monotonic() - begin:.1f} s", flush=True)
