@@ -3,10 +3,12 @@
 beside real deadlocks. What dashboards show is made here, and only here.
 
 All daemons are on one kernel, so each sees all that is stuck. The names of pods and containers come from a small exporter of
-this file: there is no Kubernetes here. Alerts have `for: 1s`, whatever the shipped file says."""
+this file: there is no Kubernetes here. Alerts have `for: 1s` and wait for an age of 4 s, whatever
+the shipped file says."""
 import contextlib
 import glob
 import http.server
+import json
 import os
 import re
 import secrets
@@ -16,7 +18,9 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import uuid
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 import situations  # noqa: E402
@@ -25,6 +29,7 @@ from lab import Lab  # noqa: E402
 from real_prometheus import RealPrometheus  # noqa: E402
 from remedy_lab import QUICK, REMEDY, defused, state_of  # noqa: E402
 from stage import Stage  # noqa: E402
+from test_node_exporter import NodeExporter  # noqa: E402
 
 RULES = os.path.join(REPO, "config", "prometheus")
 UNSEEN = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
@@ -97,6 +102,17 @@ class Names:
         self.server.server_close()
 
 
+def quick_rules(stack):
+    """The files of config/prometheus, whose alerts fire after a second, of what is 4 seconds old; they are gone when `stack` ends."""
+    directory = tempfile.mkdtemp(prefix="defused-rules-")
+    stack.callback(shutil.rmtree, directory)
+    for path in glob.glob(os.path.join(RULES, "*.yml")):
+        with open(path, encoding="utf-8") as source, \
+                open(os.path.join(directory, os.path.basename(path)), "w", encoding="utf-8") as copy:
+            copy.write(re.sub(r"> (120|300|900)\b", "> 4", re.sub(r"(?m)^( +for: )\S+$", r"\g<1>1s", source.read())))
+    return [os.path.join(directory, "*.yml")]
+
+
 def silent_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,7 +123,8 @@ class FleetScene:
     def __init__(self):
         self.stack = contextlib.ExitStack()
         self.daemons = {}
-        self.prometheus = self.pod = self.unseen_pod = self.truth = self.unseen = None
+        self.begin = time.time()
+        self.prometheus = self.discovered = self.pod = self.unseen_pod = self.truth = self.unseen = None
 
     def __enter__(self):
         mount_fusectl()
@@ -130,28 +147,31 @@ class FleetScene:
                 "enforces": {"mode": "enforce", "remedy": {**REMEDY, "max_aborts": 1, "allow": {"fstypes": ["fuse.freed"]}}, **QUICK},
                 "decides": {"mode": "dry_run", "remedy": {**REMEDY, "allow": {"fstypes": ["fuse.wanted"]}}, **QUICK},
                 "blind": {"wrapper": UNSEEN, **quick},
-                "stale": {"mode": "enforce", "remedy": {"allow": {"fstypes": ["fuse.none"]}}, **quick}}.items():
+                "stale": {"mode": "enforce", "remedy": {"allow": {"fstypes": ["fuse.none"]}}, **quick},
+                "written": {"textfile": {"directory": self._directory(0o777)}, **quick}}.items():
             self.daemons[name] = enter(Daemon(**settings))
-        targets = {name: daemon.address.partition("//")[2] for name, daemon in self.daemons.items()}
+        exporter = enter(NodeExporter(self.daemons["written"].settings["textfile"]["directory"]))
+        targets = {name: daemon.address.partition("//")[2] for name, daemon in self.daemons.items() if name != "written"}
         targets["down"] = f"127.0.0.1:{silent_port()}"
+        self.discovered = os.path.join(self._directory(0o755), "discovered.json")
         self.prometheus = enter(RealPrometheus([
-            {"job_name": "defused", "static_configs": [
-                {"targets": [target], "labels": {"instance": name, "cluster": "east" if name == "observes" else "west"}}
+            {"job_name": "defused", "file_sd_configs": [{"files": [self.discovered]}], "static_configs": [
+                {"targets": [target], "labels": {"instance": name, "cluster": "east" if name == "observes" else "west",
+                                                 **({"pod": "defused-old"} if name == "enforces" else {})}}
                 for name, target in targets.items()]},
+            {"job_name": "node", "static_configs": [
+                {"targets": [exporter.url[7:]], "labels": {"instance": "observes", "cluster": "west"}}]},
             {"job_name": "names", "honor_labels": True, "static_configs": [{"targets": [names.target]}]},
-        ], self._rule_files()))
+        ], quick_rules(self.stack)))
         wait_until(lambda: self.prometheus.value("count(defused_last_scan_timestamp_seconds)") == len(self.daemons), 30,
                    "a scrape of each daemon")
         wait_until(lambda: self.prometheus.value("min(count_over_time(defused_scans_total[1m]))") >= 6, 30, "samples to rate")
 
-    def _rule_files(self):
-        directory = tempfile.mkdtemp(prefix="defused-rules-")
+    def _directory(self, mode):
+        directory = tempfile.mkdtemp(prefix="defused-scene-")
         self.stack.callback(shutil.rmtree, directory)
-        for path in glob.glob(os.path.join(RULES, "*.yml")):
-            with open(path, encoding="utf-8") as source, \
-                    open(os.path.join(directory, os.path.basename(path)), "w", encoding="utf-8") as copy:
-                copy.write(re.sub(r"(?m)^( +for: )\S+$", r"\g<1>1s", source.read()))
-        return [os.path.join(directory, "*.yml")]
+        os.chmod(directory, mode)
+        return directory
 
     def metric(self, name, key):
         return self.daemons[name].metric(key)
@@ -173,14 +193,34 @@ class FleetScene:
         freed = enter(Lab("flush_thread", fstype="freed", seconds=SECONDS))
         self.wait("enforces", 'defused_aborts_total{outcome="released"}', lambda value: value == 1)
         freed.close()
+        self._replace_pod()
         self.wait("decides", 'defused_decisions_total{action="abort"}', lambda value: value >= 1)
         self.wait("observes", "defused_fuse_orphaned_connections", lambda value: value == 1)
-        for name in ("observes", "enforces", "decides"):
+        for name in ("observes", "enforces", "decides", "written", "next"):
             wait_until(lambda: self.stuck(name) == 6, 20, f"{name}: all that is stuck")  # pylint: disable=W0640
         self._operate()
         wait_until(lambda: self.prometheus.value('count(count by (reason) (defused_holds{instance="observes"}))') or 0, 20, "holds")
         wait_until(lambda: self.prometheus.query('ALERTS{alertname="DefusedContainerCannotDie",alertstate="firing"}'), 30,
                    "an alert")
+
+    def _replace_pod(self):
+        """Beside `enforces` the next pod of its DaemonSet, on the same host. The ledger that it finds says that the one before
+        it ended in the midst of the action: it is counted before the first scrape."""
+        directory = self._directory(0o755)
+        with open(state_of(self.daemons["enforces"], "ledger.json"), encoding="utf-8") as file:
+            ledger = json.loads(file.readline())
+        ledger["entries"][-1]["outcome"] = None
+        text = json.dumps(ledger, separators=(",", ":")) + "\n"
+        os.mkdir(os.path.join(directory, "state"), 0o700)
+        with open(os.path.join(directory, "state", "ledger.json"), "w", encoding="utf-8") as file:
+            file.write(f"{text}crc32 {zlib.crc32(text.encode()):08x}\n")
+        settings = {key: self.daemons["enforces"].settings[key] for key in ("mode", "remedy", "interval", "detect")}
+        self.daemons["next"] = self.stack.enter_context(Daemon(directory=directory, **settings))
+        self.wait("next", 'defused_aborts_total{outcome="interrupted"}', lambda value: value == 1)
+        with open(self.discovered + ".new", "w", encoding="utf-8") as file:
+            json.dump([{"targets": [self.daemons["next"].address.partition("//")[2]],
+                        "labels": {"instance": "enforces", "cluster": "west", "pod": "defused-new"}}], file)
+        os.rename(self.discovered + ".new", self.discovered)
 
     def _operate(self):
         """What an operator does, or finds: a prober that was killed, a pause, a ledger that cannot be read, a daemon that stands."""
@@ -196,7 +236,7 @@ class FleetScene:
         os.kill(stopped, signal.SIGSTOP)
         self.wait("decides", "defused_inhibited", lambda value: value == 1)
         wait_until(lambda: self.daemons["observes"].child("defused-prober") not in (None, prober), 20, "another prober")
-        wait_until(lambda: (self.prometheus.value('changes(defused_process_start_time_seconds{instance="observes",process="prober"}[1m])')
-                            or 0) >= 1, 20, "its start to be scraped")
+        started = 'changes(defused_process_start_time_seconds{job="defused",instance="observes",process="prober"}[1m])'
+        wait_until(lambda: (self.prometheus.value(started) or 0) >= 1, 20, "its start to be scraped")
         wait_until(lambda: (self.prometheus.value('time() - defused_last_scan_timestamp_seconds{instance="stale"}') or 0) > 8, 30,
                    "a pass of long ago")

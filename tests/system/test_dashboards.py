@@ -3,6 +3,7 @@
 deadlocks (fleet_scene.py), and returns data; and what a dashboard is made of holds together.
 
 Grafana itself is not here: it is not in Debian 12. What it would replace in a query, grafana_dashboard.py replaces."""
+import contextlib
 import copy
 import glob
 import json
@@ -13,13 +14,15 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from daemon import REPO  # noqa: E402
-from fleet_scene import FleetScene  # noqa: E402
-from grafana_dashboard import DIRECTORY, GLOBALS, Dashboard, Viewer, column_links  # noqa: E402
+from daemon import REPO, wait_until  # noqa: E402
+from fleet_scene import FleetScene, quick_rules, silent_port  # noqa: E402
+from grafana_dashboard import ANNOTATION_POINTS, DIRECTORY, GLOBALS, Dashboard, Viewer, column_links  # noqa: E402
+from real_prometheus import RealPrometheus  # noqa: E402
 
 NAMES = ("defused-fleet", "defused-host")
 CORE_PANELS = {"row", "stat", "timeseries", "table", "bargauge"}
-HOSTS = ("observes", "enforces", "decides", "blind")  # whose page is looked at
+HOSTS = ("observes", "enforces", "decides", "blind", "written")  # whose page is looked at
+DAY = 86400
 STALE = 4  # instead of the 120 seconds of the dashboards: 30 times faster
 LEGEND = re.compile(r"\{\{(\w+)\}\}")
 # Lists of what is wrong: at rest they have no line, and say so by their `noValue`.
@@ -146,7 +149,16 @@ class Model(unittest.TestCase):
         self.assertEqual(runbooks - {"README", "${__value.raw}"} - self.alerts, set())
         pages = {os.path.basename(path)[:-3] for path in glob.glob(f"{REPO}/docs/runbooks/*.md")}
         self.assertEqual((runbooks | self.alerts) - {"${__value.raw}"} - pages, set())
-        self.assertEqual(self.alerts - runbooks - {"DefusedAbsent"}, set())  # nobody is there who could show that one
+        self.assertEqual(self.alerts - runbooks - {"DefusedAbsent"}, set())  # that one is in the table of alerts only
+
+    def test_annotations_reach_from_step_to_step(self):
+        """Grafana takes a step of 15 minutes where a day is shown: what looks back less far loses what lies between."""
+        for dashboard in self.dashboards.values():
+            for one in dashboard.annotations:
+                windows = re.findall(r"\[([^\]]*)\]", one["expr"]) + re.findall(r"\boffset (\S+?)(?=[ )]|$)", one["expr"])
+                self.assertTrue(windows, one["name"])
+                self.assertEqual([window for window in windows if not re.fullmatch(r"\$__(rate_)?interval:?", window)], [], one["name"])
+                self.assertEqual(one["step"], "1m")  # the longest interval of scrapes that docs/FLEET.md has
 
     def test_tables(self):
         """Columns that are sorted by, coloured or linked are those that are shown."""
@@ -178,26 +190,39 @@ class Real(unittest.TestCase):
 
     @classmethod
     def look(cls):
-        """Those who look now: at the fleet, and at some hosts. The end lies ahead, as far as the longest step of an
-        annotation: Grafana asks at whole steps only, and nobody waits for five minutes here."""
-        end = (int(time.time()) // 300 + 1) * 300
+        """Those who look now: at the fleet, and at some hosts, each by the link of a table that leads there. Annotations are
+        asked for at the moment when all began and in whole steps from there: of a day, all that they mark lies just after a step."""
         now = int(time.time())
 
         class Quick(Viewer):
-            def ask(self, expression, step=None):
-                return super().ask(re.sub(r"(<=|>) 120\b", rf"\1 {STALE}", expression), step)
+            def ask_all(self, expression, step=None, least=0):
+                return super().ask_all(re.sub(r"(<=|>) 120\b", rf"\1 {STALE}", expression), step, least)
 
             def ask_annotation(self, annotation):
-                self.end, kept = end, self.end
+                kept = self.end, self.phase
+                step = self.step(ANNOTATION_POINTS, self.annotation_least(annotation))
+                self.phase = int(cls.scene.begin)
+                self.end += (self.phase - self.end) % step
                 try:
                     return super().ask_annotation(annotation)
                 finally:
-                    self.end = kept
+                    self.end, self.phase = kept
+
+            def of_a_day(self):
+                return Quick(self.prometheus, self.dashboard, self.end, DAY, choices=self.choices)
 
         def viewer(name, **choices):
             return Quick(cls.scene.prometheus, cls.dashboards[name], now, seconds=150, choices=choices)
-        return {"fleet": viewer("defused-fleet"),
-                **{host: viewer("defused-host", instance=host) for host in HOSTS}}
+
+        link, = {link["url"] for panel in cls.dashboards["defused-fleet"].panels if panel["type"] == "table"
+                 for column, link in column_links(panel) if column == "Host"}
+
+        def follow(host):
+            fleet = viewer("defused-fleet", cluster=["east" if host == "observes" else "west"])
+            instance, job = ("observes", "node") if host == "written" else (host, "defused")
+            name, choices = fleet.follow(link, instance, {"Job": job})
+            return viewer(name, **choices)
+        return {"fleet": viewer("defused-fleet"), **{host: follow(host) for host in HOSTS}}
 
     def viewers(self, looked):
         """(dashboard, those who look at it)."""
@@ -212,13 +237,28 @@ class Real(unittest.TestCase):
     def test_variables(self):
         for viewer in (self.full["fleet"], self.full["observes"]):
             self.assertEqual(viewer.options["cluster"], ["east", "west"])
-            self.assertEqual(viewer.options["job"], ["defused"])
-            self.assertEqual(set(viewer.options["instance"]), set(self.scene.daemons))
+        fleet = self.full["fleet"]
+        self.assertEqual(fleet.options["job"], ["defused", "node"])
+        self.assertEqual(set(fleet.options["instance"]), {"observes", "enforces", "decides", "blind", "stale"})
         east = Viewer(self.scene.prometheus, self.dashboards["defused-fleet"], self.full["fleet"].end,
                       choices={"cluster": ["east"]})
         self.assertEqual(east.options["instance"], ["observes"])
         (labels, value), = east.ask(self.dashboards["defused-fleet"].panel("Versions")["targets"][0]["expr"])
         self.assertEqual((set(labels), value), ({"version"}, 1))
+
+    def test_a_link_leads_to_one_host(self):
+        """`observes` is a name in both clusters; behind one of them is a textfile."""
+        for host, cluster, job, pid in (("observes", "east", "defused", self.scene.daemons["observes"]),
+                                        ("written", "west", "node", self.scene.daemons["written"])):
+            viewer = self.full[host]
+            self.assertEqual({name: viewer.choices[name] for name in ("cluster", "job", "instance")},
+                             {"cluster": [cluster], "job": [job], "instance": ["observes"]})
+            self.assertEqual(viewer.options["instance"], ["observes"])
+            started = {labels["process"]: value / 1000 for labels, value in viewer.ask_panel(viewer.dashboard.panel("Processes"))["A"]}
+            self.assertEqual(started["supervisor"], pid.metric('defused_process_start_time_seconds{process="supervisor"}'))
+        name, choices = self.full["observes"].follow(self.dashboards["defused-host"].model["links"][0]["url"])
+        self.assertEqual((name, choices["cluster"]), ("defused-fleet", ["east"]))
+        self.assertNotIn("cluster", self.full["fleet"].follow(self.dashboards["defused-fleet"].model["links"][0]["url"])[1])
 
     def test_at_rest_nothing_is_empty(self):
         """0 is shown where nothing is wrong, by who has looked; lists have a word for it."""
@@ -262,15 +302,42 @@ class Real(unittest.TestCase):
         self.assertEqual(set(LEGEND.findall(target["legendFormat"])) - labels, set(), title)
 
     def test_annotations(self):
-        for dashboard, viewers in self.viewers(self.full):
-            for annotation in dashboard.annotations:
-                found = [labels for viewer in viewers for labels, _ in viewer.ask_annotation(annotation)]
-                self.assertTrue(found, f"{dashboard.uid}: {annotation['name']}")
-                labels = {label for one in found for label in one}
-                said = LEGEND.findall(annotation["titleFormat"] + annotation["textFormat"]) + annotation["tagKeys"].split(",")
-                self.assertEqual(set(said) - labels, set(), annotation["name"])
-        aborts = [labels for labels, _ in self.full["fleet"].ask_annotation(self.dashboards["defused-fleet"].annotations[0])]
-        self.assertEqual([(one["instance"], one["outcome"]) for one in aborts], [("enforces", "released")])
+        for day in (False, True):
+            for dashboard, viewers in self.viewers(self.full):
+                for annotation in dashboard.annotations:
+                    found = [labels for viewer in viewers for labels, _ in
+                             (viewer.of_a_day() if day else viewer).ask_annotation(annotation)]
+                    self.assertTrue(found, f"{dashboard.uid}: {annotation['name']}, a day: {day}")
+                    labels = {label for one in found for label in one}
+                    said = LEGEND.findall(annotation["titleFormat"] + annotation["textFormat"]) + annotation["tagKeys"].split(",")
+                    self.assertEqual(set(said) - labels, set(), annotation["name"])
+
+    def marks(self, host, title, label):
+        """Of a short time and of a day, which must be the same."""
+        viewer = self.full[host]
+        annotation, = [one for one in viewer.dashboard.annotations if one["name"] == title]
+        told = [sorted((labels["instance"], labels[label]) for labels, _ in one.ask_annotation(annotation))
+                for one in (viewer, viewer.of_a_day())]
+        self.assertEqual(told[0], told[1])
+        return told[0]
+
+    def test_a_replaced_pod(self):
+        """Of the next pod of `enforces`: what it counted before its first scrape, and that it was started."""
+        for host in ("fleet", "enforces"):
+            self.assertEqual(self.marks(host, "Aborts", "outcome"), [("enforces", "interrupted"), ("enforces", "released")])
+            viewer = self.full[host]
+            told = {labels["outcome"]: value for labels, value in viewer.ask_panel(viewer.dashboard.panel("Aborts by outcome"))["A"]}
+            self.assertEqual(told.pop("interrupted"), 1)
+            self.assertEqual({outcome for outcome, value in told.items() if value}, {"released"})
+        self.assertEqual(self.marks("enforces", "Restarts", "process"), [("enforces", one) for one in ("front", "prober", "supervisor")])
+        self.assertEqual(self.marks("observes", "Restarts", "process"), [("observes", "prober")])
+        again, = [value for labels, value in self.full["enforces"].ask_panel(self.dashboards["defused-host"].panel("Processes"))["B"]
+                  if labels["process"] == "supervisor"]
+        self.assertEqual(again, 1)
+        expression = self.dashboards["defused-fleet"].panel("Actions over time")["targets"][0]["expr"]
+        most = {labels["outcome"]: max(values) for labels, values in self.full["fleet"].ask_all(expression, 1)}
+        self.assertEqual(most["interrupted"], 1)
+        self.assertGreater(most["released"], 0.5)
 
     def test_columns_exist(self):
         """What a table hides, names and orders is there, on one of the hosts at least."""
@@ -289,12 +356,13 @@ class Real(unittest.TestCase):
         told = {title: self.value(fleet, title) for title in ("Blind", "Stale", "Down", "Enforce", "Breakers", "Paused", "Budget used up")}
         self.assertEqual(told, {**{title: 1 for title in told}, "Enforce": 2})
         hosts = fleet.ask_panel(fleet.dashboard.panel("Hosts watched"))
-        self.assertEqual([hosts[ref][0][1] for ref in "AB"], [3, 5])
+        self.assertEqual([hosts[ref][0][1] for ref in "AB"], [4, 6])
         for title, verdict, here in (("Deadlocked", '="deadlocked"', 4), ("Stuck otherwise", '!="deadlocked"', 2)):
-            counted = self.scene.prometheus.query(f"sum by (instance) (defused_stuck_pid_namespaces{{verdict{verdict}}})", time=fleet.end)
-            counted = {labels["instance"]: value for labels, value in counted}
+            counted = self.scene.prometheus.query("sum by (job, instance, pod) (defused_stuck_pid_namespaces{"
+                                                  f'verdict{verdict},pod!="defused-new"}})', time=fleet.end)
+            counted = {"written" if labels["job"] == "node" else labels["instance"]: value for labels, value in counted}
             self.assertEqual(self.value(fleet, title), sum(counted.values()))
-            for host in ("observes", "enforces", "decides"):  # each sees the same kernel
+            for host in ("observes", "enforces", "decides", "written"):  # each sees the same kernel
                 self.assertEqual((self.value(self.full[host], title), counted[host]), (here, here), f"{title}: {host}")
                 self.assertEqual(self.value(self.full[host], "Stuck exits"), 1)
         self.assertGreater(self.value(fleet, "Longest stuck"), 5)
@@ -305,14 +373,18 @@ class Real(unittest.TestCase):
             (labels, _), = self.full[host].ask_panel(self.full[host].dashboard.panel("Mode"))["A"]
             self.assertEqual(labels["mode"], mode)
 
+    @staticmethod
+    def is_of_observes(line):
+        return (line.get("Host", "observes"), line.get("Job", "defused")) == ("observes", "defused")
+
     def test_table_names_what_is_stuck(self):
         truth = self.scene.truth
         for viewer in (self.full["fleet"], self.full["observes"]):
             line, = [line for line in viewer.rows(viewer.dashboard.panel("Stuck containers"))
-                     if line["PID namespace"] == str(self.scene.unseen["pid_namespace"]) and line.get("Host", "observes") == "observes"]
+                     if line["PID namespace"] == str(self.scene.unseen["pid_namespace"]) and self.is_of_observes(line)]
             self.assertEqual((line["Namespace"], line["Pod"], line.get("Container")), ("shop", "till-7", None))
             line, = [line for line in viewer.rows(viewer.dashboard.panel("Stuck containers"))
-                     if line["PID namespace"] == str(truth["pid_namespace"]) and line.get("Host", "observes") == "observes"]
+                     if line["PID namespace"] == str(truth["pid_namespace"]) and self.is_of_observes(line)]
             self.assertEqual((line["Namespace"], line["Pod"], line["Container"]), ("shop", "cart-0", "app"))
             self.assertEqual((line["Verdict"], line["Waits in"]), ("deadlocked", "fuse_flush"))
             self.assertEqual((line["Connection"], line["Runtime"]), (str(truth["connection"]), "containerd"))
@@ -363,7 +435,7 @@ class Real(unittest.TestCase):
                         for found in re.finditer(r"\b(?:\w+:)?(?:defused_\w+(?::\w+)?|up|ALERTS)(?={)", part):
                             worse = f"{part[:found.start()]}un{part[found.start():]}"
                             asked += 1
-                            if all(viewer.ask(part, step) == viewer.ask(worse, step) for viewer in viewers):
+                            if all(viewer.ask_all(part, step) == viewer.ask_all(worse, step) for viewer in viewers):
                                 vain.append(f"{panel['title']} {target['refId']}: {found.group()}")
         self.assertEqual(vain, [])
         self.assertGreater(asked, 130)
@@ -373,6 +445,22 @@ class Real(unittest.TestCase):
                 for name in re.findall(r"\$\{?(__\w+)", expression)}
         self.assertEqual(used - set(GLOBALS), set())
         self.assertIn("__rate_interval", used)
+
+
+class Absent(unittest.TestCase):
+    """A Prometheus whose only target never answered: no variable has a value."""
+
+    def test_it_is_said(self):
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(RealPrometheus([
+                {"job_name": "defused", "static_configs": [{"targets": [f"127.0.0.1:{silent_port()}"]}]}], quick_rules(stack)))
+            wait_until(lambda: len(server.query('ALERTS{alertstate="firing"}')) == 2, 20, "the alerts")
+            viewer = Viewer(server, Dashboard("defused-fleet"), int(time.time()) + 1)
+            self.assertEqual([viewer.options[name] for name in ("cluster", "job", "instance")], [[], [], []])
+            down, problems, alerts = (viewer.dashboard.panel(title) for title in ("Down", "Hosts that cannot be relied on", "Alerts"))
+            self.assertEqual(viewer.ask_panel(down)["A"], [({}, 1)])
+            self.assertEqual([line["Problem"] for line in viewer.rows(problems)], ["down"])
+            self.assertEqual({line["Alert"] for line in viewer.rows(alerts)}, {"DefusedAbsent", "DefusedExporterDown"})
 
 
 if __name__ == "__main__":

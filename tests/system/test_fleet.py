@@ -258,6 +258,20 @@ class Examples(unittest.TestCase):
                 tried += 1
         self.assertEqual(tried, 4)
 
+    def test_what_is_sent(self):
+        """By the example of remote_write: all records and joins, and no alert but those of defused."""
+        labels, pattern = re.search(r"write_relabel_configs:\n +- source_labels: \[(.+)\]\n +regex: (.+)\n +action: keep", page()).groups()
+        self.assertEqual(labels, "__name__, alertname")
+        records = []
+        for path in RULES:
+            with open(path, encoding="utf-8") as file:
+                records += [(name, "") for name in re.findall(r"record: (\S+)", file.read()) if not name.startswith("instance:")]
+        self.assertGreater(len(records), 25)
+        others = [("ALERTS", "Watchdog"), ("ALERTS", ""), ("ALERTS_FOR_STATE", "DefusedBlind"), ("up", ""), ("defused_build_info", ""),
+                  ("job:requests:rate5m", "")]
+        wanted = [*records, ("ALERTS", "DefusedBlind")]
+        self.assertEqual([one for one in wanted + others if re.fullmatch(pattern, ";".join(one))], wanted)
+
 
 if __name__ == "__main__":
     unittest.main()
