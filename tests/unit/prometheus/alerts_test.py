@@ -28,9 +28,13 @@ CHANGES = [
     (r"== 1\b", ["== 0"]),
     (r"== 0\b", ["== 1", "<= 1"]),
     (r"> 120\b", ["> 60", "> 600"]),
+    (r"> 300\b", ["> 180", "> 600"]),
+    (r"> 900\b", ["> 780", "> 1800"]),
+    (r"\bcluster, ", [""]),
+    (r"unless on \(cluster, job, instance\) \w+", [""]),
     (r"< 3600\b", ["< 1", "< 1e9"]),
     (r"\[1h\]", ["[5m]", "[3h]"]),
-    (r"\[10m\]", ["[1m]", "[30m]"]),
+    (r"\[(?:3|5|10)m\]", ["[1m]", "[30m]"]),
     (r"\bmax without\b", ["min without"]),
     (r"\bsum without\b", ["max without", "count without"]),
     (r"\bmin without\b", ["max without"]),
@@ -102,7 +106,7 @@ def mutants():
                 yield name, what, {**rule, "expr": expr}
         for key in ("for", "keep_firing_for"):
             if key in rule:
-                yield name, f"{key} twice", {**rule, key: f"{2 * seconds(rule[key])}s"}
+                yield name, f"{key} twice", {**rule, key: f"{2 * max(seconds(rule[key]), INTERVAL)}s"}
                 half = seconds(rule[key]) // 2
                 yield name, f"{key} half", {**rule, key: f"{half if half >= INTERVAL else 0}s"}
         if "alert" in rule:
@@ -162,7 +166,7 @@ class Alerts(unittest.TestCase):
             for family, matchers in used:
                 self.assertIn(family, families)
                 for label in re.findall(r"(\w+)[=!]", matchers):
-                    self.assertTrue(f"{label}" in families[family] or label in ("job", "instance"), (rule, label))
+                    self.assertTrue(f"{label}" in families[family] or label in ("cluster", "job", "instance"), (rule, label))
 
     def test_each_is_told_firing_not_firing_and_resolving(self):
         """In that order, by name, with annotations."""
