@@ -134,6 +134,43 @@ def write_mutant(directory, document, tests, name, _, rule):
     return file
 
 
+def pod_series(name, values, **labels):
+    return {"series": name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}", "values": values}
+
+
+def missing_pods():
+    """promtool's test of DefusedPodMissing: the DaemonSet has a pod on each node of clusters `a` and `b`."""
+    daemonset = {"created_by_kind": "DaemonSet", "created_by_name": "defused", "namespace": "defused"}
+    series = []
+    for cluster in "ab":
+        for node in ("n1", "n2"):
+            # kube-state-metrics has two replicas
+            series += [pod_series("kube_pod_info", "1x60", cluster=cluster, instance=replica, node=node, pod=f"defused-{node}", **daemonset)
+                       for replica in ("ksm-0", "ksm-1")]
+        # n2 of `a` is not scraped for half an hour, n2 of `b` for five minutes; n1 does not answer, which is another alert
+        series.append(pod_series("up", "0x60", cluster=cluster, job="defused", instance="n1", node="n1"))
+        gone = "1x4 stale _x28 1x20" if cluster == "a" else "1x4 stale _x3 1x50"
+        series.append(pod_series("up", gone, cluster=cluster, job="defused/defused", instance="n2", node="n2"))
+        series.append(pod_series("up", "1x60", cluster=cluster, job="node", instance="n2", node="n2"))
+        for family, values in (("desired_number_scheduled", "3x60"), ("number_ready", "3x4 1x29 3x20" if cluster == "b" else "3x60")):
+            for replica in ("ksm-0", "ksm-1"):
+                series.append(pod_series(f"kube_daemonset_status_{family}", values, cluster=cluster, instance=replica,
+                                         namespace="defused", daemonset="defused"))
+            series.append(pod_series(f"kube_daemonset_status_{family}", f"{len(family)}x60", namespace="x", daemonset="other"))
+    series.append(pod_series("kube_pod_info", "1x60", cluster="a", node="n3", created_by_kind="ReplicaSet", created_by_name="defused"))
+    series.append(pod_series("kube_pod_info", "1x60", cluster="a", node="n3", created_by_kind="DaemonSet", created_by_name="proxy"))
+    annotations = {"description": "Nobody looks for containers that cannot die there, or nobody hears of it. Type: `kubectl get pods "
+                                  "--selector app.kubernetes.io/name=defused --all-namespaces --output wide`."}
+    firing = [({"cluster": "a", "node": "n2"}, "The pod of defused on n2 is not scraped"),
+              ({"cluster": "b", "namespace": "defused", "daemonset": "defused"},
+               "2 pods of DaemonSet defused/defused are missing or not ready")]
+    told = [{"exp_labels": {**labels, "severity": "warning"}, "exp_annotations": {**annotations, "summary": summary}}
+            for labels, summary in firing]
+    cases = [{"alertname": "DefusedPodMissing", "eval_time": when, "exp_alerts": what} for when, what in (
+        ("19m", []), ("20m", told), ("33m", told), ("36m", []))]
+    return {"interval": "1m", "input_series": series, "alert_rule_test": cases}
+
+
 class Alerts(unittest.TestCase):
     def test_they_pass_the_linter(self):
         code, told, errors = promtool("check", "rules", "--lint=all", "--lint-fatal", *sorted(CONFIG.glob("*.yml")))
@@ -178,6 +215,24 @@ class Alerts(unittest.TestCase):
             self.assertTrue(firing and all(one.get("exp_annotations") for case in firing for one in case["exp_alerts"]), rule)
             self.assertEqual(told[0]["exp_alerts"], [], rule["alert"])
             self.assertTrue(told[-1]["exp_alerts"] == [] or asked, rule["alert"])
+
+    def test_the_one_to_copy_for_kubernetes(self):
+        text = re.search(r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "ALERTS.md").read_text(), re.S)[1]
+        worse = [text, *(text.replace(old, new) for old, new in (
+            ("cluster, node", "node"), ("(cluster, namespace,", "(namespace,"), ("unless", "and"), ("max by", "sum by"), ("> 0", ">= 0"),
+            (',created_by_name="defused"', ""), ('created_by_kind="DaemonSet",', ""), ('{job=~"(.+/)?defused"}', ""),
+            ("(.+/)?", ""), ("15m", "10m"), ("15m", "20m"), ('{daemonset="defused"}', "")))]
+        with tempfile.TemporaryDirectory() as directory:
+            files = []
+            for i, rules in enumerate(worse):
+                pathlib.Path(directory, f"{i}.yml").write_text(rules)
+                files.append(pathlib.Path(directory, f"test{i}.yml"))
+                files[-1].write_text(json.dumps({"rule_files": [f"{i}.yml"], "evaluation_interval": "1m", "tests": [missing_pods()]}))
+            code, told, errors = promtool("test", "rules", files[0])
+            self.assertEqual(code, 0, told + errors)
+            _, told, _ = promtool("test", "rules", *files[1:])
+        verdicts = re.findall(r"Unit Testing:  (\S+)(\s+SUCCESS)?", told)
+        self.assertEqual([(str(file), "") for file in files[1:]], verdicts)
 
     def missed(self, document, tests, batch):
         """Those of the mutants that no test notices. Only cases that name the alert are run: a case costs time."""
