@@ -17,7 +17,7 @@ import unittest
 import yaml
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from alert_situations import SITUATIONS  # noqa: E402
+from alert_situations import SITUATIONS, BreakerOpenByFailures  # noqa: E402
 from daemon import REPO, SLOW, Daemon, read_text, wait_until  # noqa: E402
 from real_alertmanager import RealAlertmanager, Webhook  # noqa: E402
 from real_prometheus import RealPrometheus  # noqa: E402
@@ -29,9 +29,15 @@ PAGE = os.path.join(REPO, "docs", "ALERTS.md")
 BEGIN = "<!-- situations: written by tests/system/test_alerts.py -->\n"
 END = "<!-- end of situations -->\n"
 # Alerts about one daemon, and the situations that are that as well. What stands on this host, all daemons see.
-OF_ITS_OWN = {"DefusedRemediationFailed": (), "DefusedBreakerOpen": (), "DefusedInhibitedTooLong": (), "DefusedExporterDown": (),
+OF_ITS_OWN = {"DefusedRemediationFailed": ("by failures",), "DefusedBreakerOpen": ("by failures",), "DefusedInhibitedTooLong": (), "DefusedExporterDown": (),
               "DefusedBlind": ("DefusedScanStale",), "DefusedProbersLost": ("DefusedScanStale",)}
 LONGEST = "DefusedInhibitedTooLong"
+# They end by themselves, perhaps before anything is done about them.
+ENDED_BY_TIME = ("DefusedRemediationFailed", "DefusedProbersLost")
+# Those that a scrape which fails neither ends nor begins anew: one notification of the beginning, one of the end.
+ONCE = ("DefusedContainerCannotDie", "DefusedContainerWaitsForLiveServer", "DefusedContainerStuck", "DefusedExitStuck",
+        "DefusedConnectionStalled", "DefusedConnectionOrphaned", "DefusedBlind", LONGEST)
+QUIET = 12  # longer than any `for` here but the longest
 FACTOR = 120
 RUNBOOKS = "file:///usr/share/doc/defused/docs/runbooks/"
 UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
@@ -146,11 +152,12 @@ class Watching:
 
 
 class Alerts(unittest.TestCase):
-    def heard(self, watching, name, labels, status, seconds):
-        """The newest such alert that the webhook has, once there is one."""
+    def heard(self, watching, name, labels, status, seconds, since=0.0):
+        """The newest such alert that the webhook was told of after `since`, once there is one."""
         what = f"{name} {labels} to be {status}"
         try:
-            found = wait_until(lambda: watching.webhook.alerts(name, labels, status), seconds, what)
+            found = wait_until(lambda: [one for one in watching.webhook.alerts(name, labels, status) if one[0] >= since], seconds,
+                               what)
         except AssertionError:
             told = [alert["labels"] for _, alert in watching.webhook.alerts(name, {})]
             now = [alert for alert in watching.prometheus.api("alerts")["alerts"] if alert["labels"]["alertname"] == name]
@@ -172,10 +179,10 @@ class Alerts(unittest.TestCase):
         if "container_id" in situation.labels:
             self.assertIn(situation.labels["container_id"][:12], annotations["summary"])
 
-    def stand(self, stack, watching, name):
+    def stand(self, stack, watching, name, kind=None):
         """The situation, with its daemon among the targets."""
         begin = time.monotonic()
-        situation = stack.enter_context(SITUATIONS[name]())
+        situation = stack.enter_context((kind or SITUATIONS[name])())
         watching.scrape(situation.targets)
         situation.stood = time.monotonic()
         print(f"{name}: made in {situation.stood - begin:.1f} s", flush=True)
@@ -187,13 +194,32 @@ class Alerts(unittest.TestCase):
         print(f"{name}: heard {when - situation.stood:.1f} s after it stood", flush=True)
         return alert
 
+    def check_ends(self, watching, name, situation, begin, seconds=60):
+        """It is told once what ended it was done, at `begin`; and it never ended before, where nothing may end it."""
+        since = situation.stood if name in ENDED_BY_TIME else begin
+        ended, _ = self.heard(watching, name, situation.labels, "resolved", seconds, since)
+        if name in ONCE and SLOW == 1:
+            self.check_told_once(watching, name, situation)
+        return ended
+
+    def check_told_once(self, watching, name, situation):
+        told = {}
+        for _, alert in watching.webhook.alerts(name, situation.labels):
+            told.setdefault(alert["fingerprint"], []).append(alert["status"])
+        self.assertEqual(list(told.values()), [["firing", "resolved"]], name)
+
     def check_absent(self, stack, watching):
-        """Before anything is scraped."""
+        """Before anything is scraped. Then all is well for a while, and nothing else is told."""
         situation = self.stand(stack, watching, "DefusedAbsent")
         self.check_fires(watching, "DefusedAbsent", situation)
+        begin = time.monotonic()
         situation.resolve()
         watching.scrape(situation.targets)
-        self.heard(watching, "DefusedAbsent", {}, "resolved", 30)
+        self.heard(watching, "DefusedAbsent", {}, "resolved", 30, begin)
+        time.sleep(QUIET)
+        self.assertGreater(len(watching.prometheus.query("defused_last_scan_timestamp_seconds")), 0)
+        self.assertEqual([alert["status"] for _, alert in watching.webhook.alerts("DefusedAbsent", {})], ["firing", "resolved"])
+        self.assertEqual(len(watching.webhook.received), 2, watching.webhook.received)
 
     def check_incident(self, watching, situation):
         """A deadlock, its page, the abort that is typed, the end of it."""
@@ -202,7 +228,7 @@ class Alerts(unittest.TestCase):
         self.assertEqual(set(alert["labels"]), {"alertname", *situation.labels})
         begin = time.monotonic()
         situation.resolve()
-        ended, _ = self.heard(watching, name, situation.labels, "resolved", 30)
+        ended = self.check_ends(watching, name, situation, begin, 30)
         print(f"{name}: its end heard {ended - begin:.1f} s after the abort was typed", flush=True)
 
     def check_textfile(self, watching):
@@ -218,10 +244,10 @@ class Alerts(unittest.TestCase):
             daemon.process.kill()
             daemon.process.wait(5)
             self.assertTrue(os.path.exists(file))
-            _, alert = self.heard(watching, "DefusedScanStale", labels, "firing", 30)
+            begin, alert = self.heard(watching, "DefusedScanStale", labels, "firing", 30)
             self.assertIn("its textfile is all that is left", alert["annotations"]["description"])
         with Daemon(**settings) as daemon:
-            self.heard(watching, "DefusedScanStale", labels, "resolved", 30)
+            self.heard(watching, "DefusedScanStale", labels, "resolved", 30, begin)
             daemon.process.send_signal(signal.SIGTERM)
             daemon.process.wait(10 * SLOW)
         wait_until(lambda: not os.path.exists(file), 10, "the textfile to go")
@@ -234,29 +260,35 @@ class Alerts(unittest.TestCase):
             self.assertLessEqual(told, {instances[one] for one in (name, *others)}, name)  # they may end too soon to be told
 
     def test_each_fires_by_what_it_names_and_resolves(self):
-        begin = time.monotonic()
+        start = time.monotonic()
         with Watching() as watching, contextlib.ExitStack() as stack:
-            self.assertEqual(watching.shortened, 19)
+            self.assertEqual(watching.shortened, 29)
             self.check_absent(stack, watching)
             names = [LONGEST, *sorted(set(SITUATIONS) - {"DefusedAbsent", LONGEST})]
             standing = {name: self.stand(stack, watching, name) for name in names}
+            by_failures = self.stand(stack, watching, "DefusedBreakerOpen", BreakerOpenByFailures)
             instances = {name: situation.labels["instance"] for name, situation in standing.items()}
+            instances["by failures"] = by_failures.labels["instance"]
             paused = standing.pop(LONGEST)
             self.check_incident(watching, standing.pop("DefusedContainerCannotDie"))
-            for name, situation in standing.items():
+            stood = [*standing.items(), ("DefusedBreakerOpen", by_failures)]
+            for name, situation in stood:
                 self.check_fires(watching, name, situation)
-            for situation in standing.values():
+            self.heard(watching, "DefusedBlind", {"instance": instances["DefusedScanStale"], "what": "prober"}, "firing", 60)
+            begin = time.monotonic()
+            for _, situation in stood:
                 situation.resolve()
-            for name, situation in standing.items():
-                self.heard(watching, name, situation.labels, "resolved", 60)
+            for name, situation in stood:
+                self.check_ends(watching, name, situation, begin)
             self.check_textfile(watching)
             self.check_fires(watching, LONGEST, paused, 200)
+            begin = time.monotonic()
             paused.resolve()
-            self.heard(watching, LONGEST, paused.labels, "resolved", 30)
+            self.check_ends(watching, LONGEST, paused, begin, 30)
             wait_until(lambda: not watching.webhook.open_alerts(), 60, f"all to be well: {watching.webhook.open_alerts()}")
             self.check_nobody_else(watching, instances)
             self.assertEqual(watching.prometheus.rule_errors(), ([], 0))
-        print(f"all {len(SITUATIONS)} in {time.monotonic() - begin:.0f} s", flush=True)
+        print(f"all {len(SITUATIONS)} in {time.monotonic() - start:.0f} s", flush=True)
 
 
 class Page(unittest.TestCase):
