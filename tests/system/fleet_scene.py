@@ -3,7 +3,8 @@
 beside real deadlocks. What dashboards show is made here, and only here.
 
 All daemons are on one kernel, so each sees all that is stuck. The names of pods and containers come from a small exporter of
-this file: there is no Kubernetes here. Alerts have `for: 1s`, and those that wait for an age wait for one second, whatever the shipped file says."""
+this file: there is no Kubernetes here. Alerts have `for: 1s`, and ages that they wait for
+are one second, whatever the shipped file says."""
 import contextlib
 import glob
 import http.server
