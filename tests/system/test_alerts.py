@@ -333,7 +333,7 @@ class Page(unittest.TestCase):
             alertmanager.post(sources)
             alertmanager.post(quiet + loud)
             loud += sources
-            wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 15, "what is not inhibited")
+            wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 40, "what is not inhibited")
             time.sleep(2)  # nothing else follows
             key = lambda labels: sorted(labels.items())  # noqa: E731
             self.assertEqual(sorted(webhook.open_alerts(), key=key), sorted(loud, key=key))
