@@ -36,6 +36,7 @@ class Situation:
     addresses that Prometheus has to scrape."""
 
     ends = ""  # what resolve() does
+    remedy = {}  # settings of the daemon below `remedy`
 
     def __init__(self):
         self.stack = contextlib.ExitStack()
@@ -63,7 +64,7 @@ class Situation:
 
     def run(self, fstypes=(), wrapper=(), arguments=(), **settings):
         """A daemon with small times. It may abort only file systems of these types."""
-        settings = {**QUICK, "remedy": {**REMEDY, "allow": {"fstypes": list(fstypes)}}, **settings}
+        settings = {**QUICK, "remedy": {**REMEDY, "allow": {"fstypes": list(fstypes)}, **self.remedy}, **settings}
         self.daemon = self.stack.enter_context(
             Daemon(directory=self.directory, wrapper=wrapper, arguments=arguments, **settings))
         self.labels = {"job": "defused", "instance": self.targets[0], **self.labels}
@@ -246,13 +247,15 @@ class RemediationFailed(Situation):
 
     ends = "time: an hour after it"
 
+    fstype = "failing"  # no other daemon here may abort it
+
     def make(self):
-        self.deadlock = self.lab("flush_thread", fstype="failing")
+        self.deadlock = self.lab("flush_thread", fstype=self.fstype)
         self.labels = {"severity": "warning", "outcome": "interrupted"}
         os.mkdir(os.path.join(self.directory, "state"), 0o700)
         with open(os.path.join(self.directory, "state", "inhibit"), "w", encoding="utf-8") as file:
             file.write("until the ambush stands\n")
-        self.run(["fuse.failing"], mode="enforce")
+        self.run([f"fuse.{self.fstype}"], mode="enforce")
         self.wait("defused_inhibited", 1)
         prober = self.daemon.child("defused-prober")
         ambush = Ambush(prober, "-", "write", seconds=30, kill=[prober])
@@ -277,6 +280,25 @@ class BreakerOpen(Situation):
         self.wait('defused_breaker_open{cause="ledger_lost"}', 1)
 
     def resolve(self):
+        self.command("resume", "--reset-breaker")
+
+
+class BreakerOpenByFailures(RemediationFailed):
+    """As many actions in a row have failed as `breaker_failures` allows"""
+
+    ends = "`defused resume --reset-breaker`"
+
+    fstype = "failingagain"
+    remedy = {"breaker_failures": 1}
+
+    def make(self):
+        super().make()
+        del self.labels["outcome"]
+        self.labels["cause"] = "failed_outcomes"
+        self.wait('defused_breaker_open{cause="failed_outcomes"}', 1)
+
+    def resolve(self):
+        super().resolve()
         self.command("resume", "--reset-breaker")
 
 

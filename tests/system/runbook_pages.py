@@ -149,18 +149,27 @@ def pages_of_index(text):
 
 
 def alerts_of(rules):
-    """{name: (runbook_url, severity, for)} of a file of Prometheus' rules; read as text, so that it needs no YAML."""
+    """{name: (runbook_url, severity, wait)} of a file of Prometheus' rules; read as text, so that it needs no YAML. What it waits
+    for is its `for`, or, where that is short beside an age in its expression, `> SECONDS`."""
     found = {}
     for name, body in re.findall(r"^ +- alert: (\w+)\n(.*?)(?=^ +- |^ *# |\Z)", rules, re.S | re.M):
-        found[name] = tuple(value.group(1) if value else "" for value in (
+        url, severity, wait = (value.group(1) if value else "" for value in (
             re.search(rf"^ +{key}: (\S+)$", body, re.M) for key in ("runbook_url", "severity", "for")))
+        age = re.search(r" (> \d{3,})$", body, re.M)
+        found[name] = (url, severity, age.group(1) if age and wait in ("30s", "1m") else wait)
     return found
 
 
 def headline(severity, wait):
     """What a page begins with, below its title."""
+    is_age = wait.startswith("> ")
+    if is_age:
+        wait = f"{int(wait[2:]) // 60}m"
     number, unit = int(wait[:-1] or 0), {"m": "minute", "h": "hour", "": ""}[wait[-1:]]
-    return f"`{severity}`, " + (f"after {number} {unit}{'s' * (number > 1)}" if number else "at once")
+    how_long = f"{number} {unit}{'s' * (number > 1)}"
+    if is_age:
+        return f"`{severity}`, when it has stood still for {how_long}"
+    return f"`{severity}`, " + (f"after {how_long}" if number else "at once")
 
 
 def fits(shown, output):

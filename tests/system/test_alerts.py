@@ -17,7 +17,7 @@ import unittest
 import yaml
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from alert_situations import SITUATIONS  # noqa: E402
+from alert_situations import SITUATIONS, BreakerOpenByFailures  # noqa: E402
 from daemon import REPO, SLOW, Daemon, read_text, wait_until  # noqa: E402
 from real_alertmanager import RealAlertmanager, Webhook  # noqa: E402
 from real_prometheus import RealPrometheus  # noqa: E402
@@ -29,9 +29,15 @@ PAGE = os.path.join(REPO, "docs", "ALERTS.md")
 BEGIN = "<!-- situations: written by tests/system/test_alerts.py -->\n"
 END = "<!-- end of situations -->\n"
 # Alerts about one daemon, and the situations that are that as well. What stands on this host, all daemons see.
-OF_ITS_OWN = {"DefusedRemediationFailed": (), "DefusedBreakerOpen": (), "DefusedInhibitedTooLong": (), "DefusedExporterDown": (),
+OF_ITS_OWN = {"DefusedRemediationFailed": ("by failures",), "DefusedBreakerOpen": ("by failures",), "DefusedInhibitedTooLong": (), "DefusedExporterDown": (),
               "DefusedBlind": ("DefusedScanStale",), "DefusedProbersLost": ("DefusedScanStale",)}
 LONGEST = "DefusedInhibitedTooLong"
+# They end by themselves, perhaps before anything is done about them.
+ENDED_BY_TIME = ("DefusedRemediationFailed", "DefusedProbersLost")
+# Those that a scrape which fails neither ends nor begins anew: one notification of the beginning, one of the end.
+ONCE = ("DefusedContainerCannotDie", "DefusedContainerWaitsForLiveServer", "DefusedContainerStuck", "DefusedExitStuck",
+        "DefusedConnectionStalled", "DefusedConnectionOrphaned", "DefusedBlind", LONGEST)
+QUIET = 12  # longer than any `for` here but the longest
 FACTOR = 120
 RUNBOOKS = "file:///usr/share/doc/defused/docs/runbooks/"
 UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
@@ -66,6 +72,37 @@ def shortened(document):
         rule["expr"] = AGES.sub(lambda found: note(f"{found[1]}{int(found[2]) / FACTOR}"), rule["expr"])
         assert "offset" not in rule["expr"], rule
     return document, count
+
+
+def inhibitions():
+    """(those that inhibit, what they inhibit, what is as near and goes on), as labels; with the label `cluster` and without."""
+    sources, quiet, loud = [], [], []
+
+    def pair(source, target, other):
+        """`target` is inhibited, but not with the labels of `other`, nor of another cluster, nor on another host."""
+        for cluster, where in (({"cluster": "a"}, f"a{len(sources)}"), ({}, f"n{len(sources)}")):
+            host = {"job": "defused", "instance": where, **cluster}
+            sources.append({**host, **source})
+            quiet.append({**host, **target})
+            loud.append({**host, **target, **other})
+            loud.append({**host, **target, "instance": f"{where}-beside"})
+            loud.append({**host, **target, "cluster": "b"})
+
+    def named(name, **labels):
+        return {"alertname": f"Defused{name}", **labels}
+
+    page, wait = (named(name, pid_namespace="11", connection="40") for name in ("ContainerCannotDie", "ContainerWaitsForLiveServer"))
+    stalled = named("ConnectionStalled", connection="40", fstype="fuse.s3fs")
+    for source, name in ((page, "ContainerStuck"), (page, "ContainerWaitsForLiveServer"), (wait, "ContainerStuck")):
+        pair(source, named(name, pid_namespace="11"), {"pid_namespace": "12"})
+    for source in (page, wait):
+        pair(source, stalled, {"connection": "41"})
+    pair(named("ConnectionOrphaned"), named("ConnectionStalled", connection="40"), {"fstype": "fuse.s3fs"})
+    pair(named("ProbersLost"), named("ExitStuck"), {"alertname": "DefusedScanStale"})
+    pair(named("ExporterDown"), named("ScanStale"), {"alertname": "DefusedInhibitedTooLong"})
+    pair(named("ExporterDown"), named("Blind", what="stack"), {"alertname": "DefusedProbersLost"})
+    pair(named("Blind", what="prober"), named("ScanStale"), {"alertname": "DefusedExporterDown"})
+    return sources, quiet, loud
 
 
 class Watching:
@@ -115,11 +152,12 @@ class Watching:
 
 
 class Alerts(unittest.TestCase):
-    def heard(self, watching, name, labels, status, seconds):
-        """The newest such alert that the webhook has, once there is one."""
+    def heard(self, watching, name, labels, status, seconds, since=0.0):
+        """The newest such alert that the webhook was told of after `since`, once there is one."""
         what = f"{name} {labels} to be {status}"
         try:
-            found = wait_until(lambda: watching.webhook.alerts(name, labels, status), seconds, what)
+            found = wait_until(lambda: [one for one in watching.webhook.alerts(name, labels, status) if one[0] >= since], seconds,
+                               what)
         except AssertionError:
             told = [alert["labels"] for _, alert in watching.webhook.alerts(name, {})]
             now = [alert for alert in watching.prometheus.api("alerts")["alerts"] if alert["labels"]["alertname"] == name]
@@ -141,10 +179,10 @@ class Alerts(unittest.TestCase):
         if "container_id" in situation.labels:
             self.assertIn(situation.labels["container_id"][:12], annotations["summary"])
 
-    def stand(self, stack, watching, name):
+    def stand(self, stack, watching, name, kind=None):
         """The situation, with its daemon among the targets."""
         begin = time.monotonic()
-        situation = stack.enter_context(SITUATIONS[name]())
+        situation = stack.enter_context((kind or SITUATIONS[name])())
         watching.scrape(situation.targets)
         situation.stood = time.monotonic()
         print(f"{name}: made in {situation.stood - begin:.1f} s", flush=True)
@@ -156,13 +194,32 @@ class Alerts(unittest.TestCase):
         print(f"{name}: heard {when - situation.stood:.1f} s after it stood", flush=True)
         return alert
 
+    def check_ends(self, watching, name, situation, begin, seconds=60):
+        """It is told once what ended it was done, at `begin`; and it never ended before, where nothing may end it."""
+        since = situation.stood if name in ENDED_BY_TIME else begin
+        ended, _ = self.heard(watching, name, situation.labels, "resolved", seconds, since)
+        if name in ONCE and SLOW == 1:
+            self.check_told_once(watching, name, situation)
+        return ended
+
+    def check_told_once(self, watching, name, situation):
+        told = {}
+        for _, alert in watching.webhook.alerts(name, situation.labels):
+            told.setdefault(alert["fingerprint"], []).append(alert["status"])
+        self.assertEqual(list(told.values()), [["firing", "resolved"]], name)
+
     def check_absent(self, stack, watching):
-        """Before anything is scraped."""
+        """Before anything is scraped. Then all is well for a while, and nothing else is told."""
         situation = self.stand(stack, watching, "DefusedAbsent")
         self.check_fires(watching, "DefusedAbsent", situation)
+        begin = time.monotonic()
         situation.resolve()
         watching.scrape(situation.targets)
-        self.heard(watching, "DefusedAbsent", {}, "resolved", 30)
+        self.heard(watching, "DefusedAbsent", {}, "resolved", 30, begin)
+        time.sleep(QUIET)
+        self.assertGreater(len(watching.prometheus.query("defused_last_scan_timestamp_seconds")), 0)
+        self.assertEqual([alert["status"] for _, alert in watching.webhook.alerts("DefusedAbsent", {})], ["firing", "resolved"])
+        self.assertEqual(len(watching.webhook.received), 2, watching.webhook.received)
 
     def check_incident(self, watching, situation):
         """A deadlock, its page, the abort that is typed, the end of it."""
@@ -171,7 +228,7 @@ class Alerts(unittest.TestCase):
         self.assertEqual(set(alert["labels"]), {"alertname", *situation.labels})
         begin = time.monotonic()
         situation.resolve()
-        ended, _ = self.heard(watching, name, situation.labels, "resolved", 30)
+        ended = self.check_ends(watching, name, situation, begin, 30)
         print(f"{name}: its end heard {ended - begin:.1f} s after the abort was typed", flush=True)
 
     def check_textfile(self, watching):
@@ -187,10 +244,10 @@ class Alerts(unittest.TestCase):
             daemon.process.kill()
             daemon.process.wait(5)
             self.assertTrue(os.path.exists(file))
-            _, alert = self.heard(watching, "DefusedScanStale", labels, "firing", 30)
+            begin, alert = self.heard(watching, "DefusedScanStale", labels, "firing", 30)
             self.assertIn("its textfile is all that is left", alert["annotations"]["description"])
         with Daemon(**settings) as daemon:
-            self.heard(watching, "DefusedScanStale", labels, "resolved", 30)
+            self.heard(watching, "DefusedScanStale", labels, "resolved", 30, begin)
             daemon.process.send_signal(signal.SIGTERM)
             daemon.process.wait(10 * SLOW)
         wait_until(lambda: not os.path.exists(file), 10, "the textfile to go")
@@ -203,29 +260,35 @@ class Alerts(unittest.TestCase):
             self.assertLessEqual(told, {instances[one] for one in (name, *others)}, name)  # they may end too soon to be told
 
     def test_each_fires_by_what_it_names_and_resolves(self):
-        begin = time.monotonic()
+        start = time.monotonic()
         with Watching() as watching, contextlib.ExitStack() as stack:
-            self.assertEqual(watching.shortened, 19)
+            self.assertEqual(watching.shortened, 29)
             self.check_absent(stack, watching)
             names = [LONGEST, *sorted(set(SITUATIONS) - {"DefusedAbsent", LONGEST})]
             standing = {name: self.stand(stack, watching, name) for name in names}
+            by_failures = self.stand(stack, watching, "DefusedBreakerOpen", BreakerOpenByFailures)
             instances = {name: situation.labels["instance"] for name, situation in standing.items()}
+            instances["by failures"] = by_failures.labels["instance"]
             paused = standing.pop(LONGEST)
             self.check_incident(watching, standing.pop("DefusedContainerCannotDie"))
-            for name, situation in standing.items():
+            stood = [*standing.items(), ("DefusedBreakerOpen", by_failures)]
+            for name, situation in stood:
                 self.check_fires(watching, name, situation)
-            for situation in standing.values():
+            self.heard(watching, "DefusedBlind", {"instance": instances["DefusedScanStale"], "what": "prober"}, "firing", 60)
+            begin = time.monotonic()
+            for _, situation in stood:
                 situation.resolve()
-            for name, situation in standing.items():
-                self.heard(watching, name, situation.labels, "resolved", 60)
+            for name, situation in stood:
+                self.check_ends(watching, name, situation, begin)
             self.check_textfile(watching)
             self.check_fires(watching, LONGEST, paused, 200)
+            begin = time.monotonic()
             paused.resolve()
-            self.heard(watching, LONGEST, paused.labels, "resolved", 30)
+            self.check_ends(watching, LONGEST, paused, begin, 30)
             wait_until(lambda: not watching.webhook.open_alerts(), 60, f"all to be well: {watching.webhook.open_alerts()}")
             self.check_nobody_else(watching, instances)
             self.assertEqual(watching.prometheus.rule_errors(), ([], 0))
-        print(f"all {len(SITUATIONS)} in {time.monotonic() - begin:.0f} s", flush=True)
+        print(f"all {len(SITUATIONS)} in {time.monotonic() - start:.0f} s", flush=True)
 
 
 class Page(unittest.TestCase):
@@ -266,26 +329,19 @@ class Page(unittest.TestCase):
                     told = alertmanager.amtool("config", "routes", "test", f"--config.file={config}",
                                                "alertname=DefusedContainerCannotDie", f"severity={severity}")
                     self.assertEqual(told.strip(), receiver)
-            host = {"job": "defused", "instance": "h1:10073"}
-            page = {**host, "alertname": "DefusedContainerCannotDie", "pid_namespace": "11", "connection": "40"}
-            down = {**host, "instance": "h2:10073", "alertname": "DefusedExporterDown"}
-            quiet = [{**page, "alertname": "DefusedContainerStuck", "connection": ""},
-                     {**host, "alertname": "DefusedConnectionStalled", "connection": "40"},
-                     {**down, "alertname": "DefusedScanStale"}, {**down, "alertname": "DefusedBlind", "what": "stack"}]
-            loud = [page, down, {**host, "alertname": "DefusedConnectionStalled", "connection": "41"},
-                    {**page, "alertname": "DefusedContainerStuck", "pid_namespace": "12", "instance": "h1:10073"},
-                    {**host, "alertname": "DefusedScanStale"}]
-            alertmanager.post([page, down])
+            sources, quiet, loud = inhibitions()
+            alertmanager.post(sources)
             alertmanager.post(quiet + loud)
-            wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 15, "what is not inhibited")
+            loud += sources
+            wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 40, "what is not inhibited")
             time.sleep(2)  # nothing else follows
             key = lambda labels: sorted(labels.items())  # noqa: E731
             self.assertEqual(sorted(webhook.open_alerts(), key=key), sorted(loud, key=key))
 
     def test_the_commands(self):
-        """The two ways to change the file give rules that promtool likes, and change what they say."""
+        """The three ways to change the file give rules that promtool likes, and change what they say."""
         commands = re.findall(r"^    (sed .*) (\S+) > defused.alerts.yml$", self.page, re.M)
-        self.assertEqual(len(commands), 2)
+        self.assertEqual(len(commands), 3)
         for command, path in commands:
             self.assertEqual(os.path.basename(path), "defused.alerts.yml")
             with tempfile.TemporaryDirectory() as directory:
@@ -294,9 +350,9 @@ class Page(unittest.TestCase):
                 subprocess.run(["promtool", "check", "rules", file], stdout=subprocess.DEVNULL, check=True, timeout=20)
                 with open(file, encoding="utf-8") as made, open(f"{CONFIG}/defused.alerts.yml", encoding="utf-8") as shipped:
                     text, before = made.read(), shipped.read()
-            changed = "keep_firing_for:" if "keep_firing" in command else RUNBOOKS
-            self.assertNotIn(changed, text)
-            self.assertIn(changed, before)
+            changed = "keep_firing_for:" if "keep_firing" in command else "cluster, job" if "cluster" in command else RUNBOOKS
+            self.assertNotRegex(text, rf"\b{changed}")
+            self.assertRegex(before, rf"\b{changed}")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,13 @@ CHANGES = [
     (r"== 1\b", ["== 0"]),
     (r"== 0\b", ["== 1", "<= 1"]),
     (r"> 120\b", ["> 60", "> 600"]),
+    (r"> 300\b", ["> 180", "> 600"]),
+    (r"> 900\b", ["> 780", "> 1800"]),
+    (r"\bcluster, ", [""]),
+    (r"unless on \(cluster, job, instance\) \w+", [""]),
     (r"< 3600\b", ["< 1", "< 1e9"]),
     (r"\[1h\]", ["[5m]", "[3h]"]),
-    (r"\[10m\]", ["[1m]", "[30m]"]),
+    (r"\[(?:3|5|10)m\]", ["[1m]", "[30m]"]),
     (r"\bmax without\b", ["min without"]),
     (r"\bsum without\b", ["max without", "count without"]),
     (r"\bmin without\b", ["max without"]),
@@ -102,7 +106,7 @@ def mutants():
                 yield name, what, {**rule, "expr": expr}
         for key in ("for", "keep_firing_for"):
             if key in rule:
-                yield name, f"{key} twice", {**rule, key: f"{2 * seconds(rule[key])}s"}
+                yield name, f"{key} twice", {**rule, key: f"{2 * max(seconds(rule[key]), INTERVAL)}s"}
                 half = seconds(rule[key]) // 2
                 yield name, f"{key} half", {**rule, key: f"{half if half >= INTERVAL else 0}s"}
         if "alert" in rule:
@@ -128,6 +132,43 @@ def write_mutant(directory, document, tests, name, _, rule):
     file = directory.joinpath("tests", TESTS.name)
     file.write_text(json.dumps({**tests, "tests": chosen}))
     return file
+
+
+def pod_series(name, values, **labels):
+    return {"series": name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}", "values": values}
+
+
+def missing_pods():
+    """promtool's test of DefusedPodMissing: the DaemonSet has a pod on each node of clusters `a` and `b`."""
+    daemonset = {"created_by_kind": "DaemonSet", "created_by_name": "defused", "namespace": "defused"}
+    series = []
+    for cluster in "ab":
+        for node in ("n1", "n2"):
+            # kube-state-metrics has two replicas
+            series += [pod_series("kube_pod_info", "1x60", cluster=cluster, instance=replica, node=node, pod=f"defused-{node}", **daemonset)
+                       for replica in ("ksm-0", "ksm-1")]
+        # n2 of `a` is not scraped for half an hour, n2 of `b` for five minutes; n1 does not answer, which is another alert
+        series.append(pod_series("up", "0x60", cluster=cluster, job="defused", instance="n1", node="n1"))
+        gone = "1x4 stale _x28 1x20" if cluster == "a" else "1x4 stale _x3 1x50"
+        series.append(pod_series("up", gone, cluster=cluster, job="defused/defused", instance="n2", node="n2"))
+        series.append(pod_series("up", "1x60", cluster=cluster, job="node", instance="n2", node="n2"))
+        for family, values in (("desired_number_scheduled", "3x60"), ("number_ready", "3x4 1x29 3x20" if cluster == "b" else "3x60")):
+            for replica in ("ksm-0", "ksm-1"):
+                series.append(pod_series(f"kube_daemonset_status_{family}", values, cluster=cluster, instance=replica,
+                                         namespace="defused", daemonset="defused"))
+            series.append(pod_series(f"kube_daemonset_status_{family}", f"{len(family)}x60", namespace="x", daemonset="other"))
+    series.append(pod_series("kube_pod_info", "1x60", cluster="a", node="n3", created_by_kind="ReplicaSet", created_by_name="defused"))
+    series.append(pod_series("kube_pod_info", "1x60", cluster="a", node="n3", created_by_kind="DaemonSet", created_by_name="proxy"))
+    annotations = {"description": "Nobody looks for containers that cannot die there, or nobody hears of it. Type: `kubectl get pods "
+                                  "--selector app.kubernetes.io/name=defused --all-namespaces --output wide`."}
+    firing = [({"cluster": "a", "node": "n2"}, "The pod of defused on n2 is not scraped"),
+              ({"cluster": "b", "namespace": "defused", "daemonset": "defused"},
+               "2 pods of DaemonSet defused/defused are missing or not ready")]
+    told = [{"exp_labels": {**labels, "severity": "warning"}, "exp_annotations": {**annotations, "summary": summary}}
+            for labels, summary in firing]
+    cases = [{"alertname": "DefusedPodMissing", "eval_time": when, "exp_alerts": what} for when, what in (
+        ("19m", []), ("20m", told), ("33m", told), ("36m", []))]
+    return {"interval": "1m", "input_series": series, "alert_rule_test": cases}
 
 
 class Alerts(unittest.TestCase):
@@ -162,7 +203,7 @@ class Alerts(unittest.TestCase):
             for family, matchers in used:
                 self.assertIn(family, families)
                 for label in re.findall(r"(\w+)[=!]", matchers):
-                    self.assertTrue(f"{label}" in families[family] or label in ("job", "instance"), (rule, label))
+                    self.assertTrue(f"{label}" in families[family] or label in ("cluster", "job", "instance"), (rule, label))
 
     def test_each_is_told_firing_not_firing_and_resolving(self):
         """In that order, by name, with annotations."""
@@ -174,6 +215,24 @@ class Alerts(unittest.TestCase):
             self.assertTrue(firing and all(one.get("exp_annotations") for case in firing for one in case["exp_alerts"]), rule)
             self.assertEqual(told[0]["exp_alerts"], [], rule["alert"])
             self.assertTrue(told[-1]["exp_alerts"] == [] or asked, rule["alert"])
+
+    def test_the_one_to_copy_for_kubernetes(self):
+        text = re.search(r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "ALERTS.md").read_text(), re.S)[1]
+        worse = [text, *(text.replace(old, new) for old, new in (
+            ("cluster, node", "node"), ("(cluster, namespace,", "(namespace,"), ("unless", "and"), ("max by", "sum by"), ("> 0", ">= 0"),
+            (',created_by_name="defused"', ""), ('created_by_kind="DaemonSet",', ""), ('{job=~"(.+/)?defused"}', ""),
+            ("(.+/)?", ""), ("15m", "10m"), ("15m", "20m"), ('{daemonset="defused"}', "")))]
+        with tempfile.TemporaryDirectory() as directory:
+            files = []
+            for i, rules in enumerate(worse):
+                pathlib.Path(directory, f"{i}.yml").write_text(rules)
+                files.append(pathlib.Path(directory, f"test{i}.yml"))
+                files[-1].write_text(json.dumps({"rule_files": [f"{i}.yml"], "evaluation_interval": "1m", "tests": [missing_pods()]}))
+            code, told, errors = promtool("test", "rules", files[0])
+            self.assertEqual(code, 0, told + errors)
+            _, told, _ = promtool("test", "rules", *files[1:])
+        verdicts = re.findall(r"Unit Testing:  (\S+)(\s+SUCCESS)?", told)
+        self.assertEqual([(str(file), "") for file in files[1:]], verdicts)
 
     def missed(self, document, tests, batch):
         """Those of the mutants that no test notices. Only cases that name the alert are run: a case costs time."""
