@@ -21,6 +21,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class WebhookServer(http.server.ThreadingHTTPServer):
+    request_queue_size = 256  # Alertmanager tells all at once, and whom it cannot reach late
+
+
 class Webhook:
     """Keeps each alert of each notification: (time, alert), an alert being what Alertmanager's webhook has below `alerts`."""
 
@@ -40,7 +44,7 @@ class Webhook:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = WebhookServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         self.thread = threading.Thread(target=self.server.serve_forever)
 

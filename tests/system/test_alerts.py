@@ -333,7 +333,11 @@ class Page(unittest.TestCase):
             alertmanager.post(sources)
             alertmanager.post(quiet + loud)
             loud += sources
-            wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 40, "what is not inhibited")
+            try:
+                wait_until(lambda: len(webhook.open_alerts()) >= len(loud), 40, "what is not inhibited")
+            except AssertionError:
+                told = webhook.open_alerts()
+                self.fail(f"not told: {[one for one in loud if one not in told]}\n{alertmanager.log()[-4000:]}")
             time.sleep(2)  # nothing else follows
             key = lambda labels: sorted(labels.items())  # noqa: E731
             self.assertEqual(sorted(webhook.open_alerts(), key=key), sorted(loud, key=key))
