@@ -101,7 +101,8 @@ def inhibitions():
     pair(named("ProbersLost"), named("ExitStuck"), {"alertname": "DefusedScanStale"})
     pair(named("ExporterDown"), named("ScanStale"), {"alertname": "DefusedInhibitedTooLong"})
     pair(named("ExporterDown"), named("Blind", what="stack"), {"alertname": "DefusedProbersLost"})
-    pair(named("Blind", what="prober"), named("ScanStale"), {"alertname": "DefusedExporterDown"})
+    # Not ExporterDown, which inhibits the source itself, unless that was told before.
+    pair(named("Blind", what="prober"), named("ScanStale"), {"alertname": "DefusedInhibitedTooLong"})
     return sources, quiet, loud
 
 
