@@ -34,8 +34,11 @@ def subjects(truth):
 
 
 def check_abort(test, truth, text):
-    """Named for every wedged connection that may go, and for no other one."""
-    may_go = truth.verdict == "deadlocked" and truth.server in ("none", "dying") and not truth.users
+    """Named for every wedged connection that may go, and for no other one: nor for one of a type that is denied, whose
+    number is that of its block device."""
+    denied = any(connection.id >= 1 << 20 for connection in truth.connections)
+    test.assertEqual("(gate `denied`)" in " ".join(text.split()), denied, text)
+    may_go = truth.verdict == "deadlocked" and truth.server in ("none", "dying") and not truth.users and not denied
     named = {int(number) for number in re.findall(
         r"# (?:echo 1 > /sys/fs/fuse/connections/|defused abort )(\d+)", text)}
     test.assertEqual(named, {c.id for c in truth.connections} if may_go else set(), text)
