@@ -30,8 +30,8 @@ constexpr auto kRows = std::to_array<FamilyRow>({
      "Grows older while no prober finishes a pass.", "time() - defused_last_scan_timestamp_seconds > 60", true, false,
      fill_last_scan},
     {"defused_probers_lost_total", kCounter, "", "Probers that missed a deadline and could not be killed.",
-     "Each one is a process that the kernel holds, until what it waits for answers, is aborted, or the machine boots.", "increase(defused_probers_lost_total[1d]) > 0",
-     false, false, fill_probers_lost},
+     "Each one is a process that the kernel holds, until what it waits for answers, is aborted, or the machine boots.",
+     "increase(defused_probers_lost_total[1d]) > 0", false, false, fill_probers_lost},
     {"defused_read_gaps_total", kCounter, "file, kind", "Reads that failed, by file and reason.",
      "A gap is unknown, never none, and holds actions back. Processes that just ended are not counted. `file` names "
      "the kind of file, never a process; pairs appear as they occur.",

@@ -57,7 +57,8 @@ inline constexpr std::array<GateWords, AllWords<Gate>::values.size()> kGateWords
     {Gate::server_unknown, "the server's state is unknown or without evidence, or the connection was not found",
      "unknown is not none", ""},
     {Gate::server_inferred, "require_proven, and the evidence is only inferred",
-     "without BPF and before Linux 6.16 the kernel does not say whose descriptor it is; the operator decides whether that "
+     "without BPF and before Linux 6.16 the kernel does not say whose descriptor it is; the operator decides whether "
+     "that "
      "is enough",
      "remedy.require_proven"},
     {Gate::outside_users, "live processes outside with open files on the connection", "they would lose their files",
