@@ -58,8 +58,7 @@ inline constexpr std::array<GateWords, AllWords<Gate>::values.size()> kGateWords
      "unknown is not none", ""},
     {Gate::server_inferred, "require_proven, and the evidence is only inferred",
      "without BPF and before Linux 6.16 the kernel does not say whose descriptor it is; the operator decides whether "
-     "that "
-     "is enough",
+     "that is enough",
      "remedy.require_proven"},
     {Gate::outside_users, "live processes outside with open files on the connection", "they would lose their files",
      ""},
