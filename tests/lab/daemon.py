@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -55,6 +56,23 @@ def read_text(path):
             return file.read()
     except OSError:  # gone; or EINVAL, the mountinfo of a zombie
         return ""
+
+
+def free_port():
+    """Of 127.0.0.1, for a server that cannot be told to take any."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def end_process(process):
+    """A child that may be asked to end, and is killed if it does not."""
+    process.terminate()
+    try:
+        process.wait(10 * SLOW)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
 
 
 def children_of(pid):

@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from daemon import Daemon, REPO, SLOW, read_text, wait_until
+from daemon import Daemon, REPO, SLOW, free_port, read_text, wait_until
 from hung_directory import HungDirectory
 from web_files import HASH, LOGIN, make_certificate, trust, write_web_config
 
@@ -36,12 +36,6 @@ def served_certificate(address):
         return ssl.get_server_certificate((host, int(port)), timeout=5)
     except (OSError, ssl.SSLError):
         return ""
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def pem_of(base):

@@ -5,20 +5,13 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 import urllib.request
 
-from daemon import SLOW, read_text, wait_until
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from daemon import SLOW, end_process, free_port, read_text, wait_until
 
 
 class WebhookServer(http.server.ThreadingHTTPServer):
@@ -108,12 +101,7 @@ class RealAlertmanager:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10 * SLOW)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
+        end_process(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self):

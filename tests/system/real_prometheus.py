@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from daemon import SLOW, parse_metrics, read_text, wait_until
+from daemon import SLOW, end_process, parse_metrics, read_text, wait_until
 
 
 class RealPrometheus:
@@ -50,12 +50,7 @@ class RealPrometheus:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10 * SLOW)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
+        end_process(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self):

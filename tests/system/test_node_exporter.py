@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,18 +12,12 @@ import unittest
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from daemon import Daemon, REPO, SLOW, mount_fusectl, parse_metrics, wait_until  # noqa: E402
+from daemon import Daemon, REPO, SLOW, free_port, mount_fusectl, parse_metrics, wait_until  # noqa: E402
 from lab import Lab  # noqa: E402
 
 STUCK = 'defused_stuck_pid_namespaces{wait_class="fuse_flush",verdict="deadlocked"}'
 # They move from one scrape to the next.
 MOVING = re.compile(r"defused_(process_|scan|last_scan|read_gaps)")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def families(text):
