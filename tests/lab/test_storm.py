@@ -23,7 +23,8 @@ from stage import Stage
 PROGRAM = os.path.join(BUILD, "defused-storm")
 # Sanitizers make daemon and storm several times slower: fewer passes in more time, and a storm that they can keep up.
 PASSES, EMPTY, FUSE = (1000, 250, 22) if SLOW == 1 else (200, 60, 6)
-LEAST_EMPTY, LEAST_FUSE = (200, 20) if SLOW == 1 else (30, 3)
+# Per pass that was looked at: what makes a pass hard is what comes and goes meanwhile. A quick machine makes 25 and 2.
+LEAST_EMPTY, LEAST_FUSE = (5, 0.5) if SLOW == 1 else (2, 0.2)
 STUCK_AFTER = 1  # seconds: the least that can be configured, fifteen times harder than the default
 SCANS = 8
 # Series that are there, or above 0, only where something is told to be wrong.
@@ -132,12 +133,12 @@ class NoFalseAlarm(unittest.TestCase):
         told = [one for one in report["connections"] if one["orphaned"] or one["stalled_since"]]
         self.assertEqual(told, [], report["scanned_at"])
 
-    def check_made(self, made):
-        """The storm was one, and all of it ended by itself."""
+    def check_made(self, made, looked):
+        """The storm was one, however slow the machine, and all of it ended by itself."""
         empty, fuse = made["empty"], made["fuse"]
         self.assertEqual((empty["not_ended"], fuse["not_made"], fuse["not_ended"]), (0, 0, 0), made)
-        self.assertGreaterEqual(empty["per_second"], LEAST_EMPTY, made)
-        self.assertGreaterEqual(fuse["per_second"], LEAST_FUSE, made)
+        self.assertGreaterEqual(empty["made"], LEAST_EMPTY * looked, made)
+        self.assertGreaterEqual(sum(fuse["made"].values()), LEAST_FUSE * looked, made)
         self.assertTrue(all(fuse["made"].values()), made)
 
     def check_detector(self, daemon, watcher):
@@ -182,7 +183,7 @@ class NoFalseAlarm(unittest.TestCase):
             found = unexplained(alarms, log, made)
             evidence = "\n".join([f"{len(found)} false alarms, seed {seed}", *found, log, *watcher.reports])
             self.assertFalse(found, evidence)
-            self.check_made(made)
+            self.check_made(made, looked)
             self.assertEqual(watcher.troubles, {})
             wait_until(lambda: connections() <= before, 10, "the storm's connections to be gone")
             self.check_detector(daemon, watcher)

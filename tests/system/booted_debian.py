@@ -294,6 +294,7 @@ class BootedDebian:
     def journal(self, name, since=None):
         """Messages of a unit and about it, without times."""
         after = ["--after-cursor", since] if since else []
+        self.run("journalctl", "--sync")  # what was said before, and not yet read by a journald that had no CPU
         return self.run("journalctl", "--no-pager", "--quiet", "--output=cat", "--unit", name, *after).stdout
 
     def cursor(self):

@@ -88,3 +88,4 @@ try_open("device_tun", "/dev/net/tun", O_RDWR);
 unlink "$directory/probe";
 try_list("list_$_->[0]", $_->[1]) for (["root", "/root"], ["home", "/home"], ["modules", "/usr/lib/modules"], ["tmp", "/tmp"]);
 try_open("open_abort", $abort, O_WRONLY) if defined $abort;
+print "that was all\n";

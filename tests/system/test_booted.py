@@ -170,6 +170,7 @@ class Booted(unittest.TestCase):
         since = self.booted.cursor()
         self.booted.run("systemctl", "start", "defused-probe.service")
         journal = self.booted.journal("defused-probe.service", since)
+        self.assertIn("that was all\n", journal)
         return dict(re.findall(r"^([a-z_]+) (done|empty|E[A-Z]+|killed by signal \d+)$", journal, re.M))
 
     def check_front(self):

@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;  // for a directory of our own only
 
-constexpr Nanoseconds kLong = 30s;  // never reached
+constexpr Nanoseconds kLong = 60s;  // never reached
 
 HookResult run_shell(const std::string& script, const std::string& input = "{}", Nanoseconds limit = kLong) {
   return run_hook({"/bin/sh", "-c", script}, "before", input, limit);
@@ -47,7 +47,7 @@ char state_of(const std::string& pid) {
 // Dead, reaped or not.
 bool dies(const std::string& pid) {
   const Stopwatch watch;
-  while (watch.elapsed() < 5s) {
+  while (watch.elapsed() < 20s) {
     const char state = state_of(pid);
     if (state == '\0' || state == 'Z' || state == 'X') return true;
     poll(nullptr, 0, 5);
@@ -105,8 +105,10 @@ TEST_CASE("A hook that does not want to know it does not hold us up, nor end us"
   REQUIRE(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
   SECTION("it closes its input, and we wait without work") {
     const std::clock_t before = std::clock();
-    CHECK(run_shell("exec <&-; sleep 0.5; exit 0", record).agrees());
-    CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);
+    const Stopwatch watch;
+    CHECK(run_shell("exec <&-; sleep 1; exit 0", record).agrees());
+    const std::chrono::duration<double> worked(double(std::clock() - before) / CLOCKS_PER_SEC);
+    CHECK(worked < watch.elapsed() / 2);  // who asks again and again works all the time
   }
   SECTION("it never reads") { CHECK(run_shell("sleep 0.1", record).agrees()); }
   sigset_t pending;
@@ -130,10 +132,10 @@ TEST_CASE("At the limit the whole group is killed") {
   const std::string script = "sleep 300 & echo $! > " + directory.file("child") + "; echo $$ > " +
                              directory.file("leader") + "; echo working; wait";
   const Stopwatch watch;
-  const HookResult result = run_shell(script, "{}", 500ms);
-  CHECK(watch.elapsed() < 5s);
+  const HookResult result = run_shell(script, "{}", 2s);
+  CHECK(watch.elapsed() < kLong);
   CHECK(result.exit_code == -1);
-  CHECK(result.trouble == "/bin/sh did not end within 500 ms and was killed");
+  CHECK(result.trouble == "/bin/sh did not end within 2 s and was killed");
   CHECK(result.output == "working");
   CHECK_FALSE(result.agrees());
   CHECK(dies(std::string(trim(directory.text("child")))));
@@ -150,7 +152,7 @@ TEST_CASE("What it leaves running is ended with it, and not waited for") {
   const TemporaryDirectory directory;
   const Stopwatch watch;
   const HookResult result = run_shell("echo done; sleep 300 & echo $! > " + directory.file("child"));
-  CHECK(watch.elapsed() < 10s);
+  CHECK(watch.elapsed() < kLong);
   CHECK(result.agrees());
   CHECK(result.output == "done");
   CHECK(dies(std::string(trim(directory.text("child")))));
@@ -164,7 +166,7 @@ TEST_CASE("One that left the group keeps its pipe open, and is not waited for ei
       run_shell("setsid sh -c 'echo $$ > " + directory.file("new") + "; mv " + directory.file("new") + " " +
                 directory.file("child") + "; exec sleep 300' & while [ ! -e " + directory.file("child") +
                 " ]; do sleep 0.01; done; echo done");
-  CHECK(watch.elapsed() < 10s);
+  CHECK(watch.elapsed() < kLong);
   CHECK(result.output == "done");
   CHECK(result.agrees());
   const auto pid = parse_u64(trim(directory.text("child")));
