@@ -122,8 +122,8 @@ class Waiting {
     });
   }
 
-  // A prober that stops at each of its system calls is slow enough to miss its deadline. So that is done up to its first
-  // message alone: the others leave by the same instruction, and a breakpoint of the CPU behind it costs nothing.
+  // A prober that stops at each of its system calls is slow enough to miss its deadline. So that is done up to its
+  // first message alone: the others leave by the same instruction, and a breakpoint of the CPU behind it costs nothing.
   bool run_to_phase() {
     unsigned long packet = 0;
     unsigned long behind = 0;
