@@ -135,7 +135,7 @@ TEST_CASE("At the limit the whole group is killed") {
   const HookResult result = run_shell(script, "{}", 2s);
   CHECK(watch.elapsed() < kLong);
   CHECK(result.exit_code == -1);
-  CHECK(result.trouble == "/bin/sh did not end within 2 s and was killed");
+  CHECK(result.trouble == "/bin/sh did not end within 2000 ms and was killed");
   CHECK(result.output == "working");
   CHECK_FALSE(result.agrees());
   CHECK(dies(std::string(trim(directory.text("child")))));
