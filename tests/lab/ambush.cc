@@ -20,6 +20,8 @@
 
 namespace lab {
 
+#if defined(__x86_64__)
+
 namespace {
 
 constexpr int kSyscallStop = SIGTRAP | 0x80;
@@ -56,7 +58,11 @@ class Waiting {
     std::printf("waiting\n");
     std::fflush(stdout);
     if (ambush_.of_child && !follow_fork(PTRACE_CONT)) return failed("waiting for a child");
-    if (!(ambush_.phase == "start" ? run_to_start() : run_to_phase())) return failed("waiting for the phase");
+    if (!(ambush_.phase == "start" ? run_to_start() : run_to_phase())) {
+      InjectResult result = failed("waiting for the phase");
+      forget_breakpoint();
+      return result;
+    }
     if (!break_at(0)) return failed("removing the breakpoint");
     if (ambush_.of_reader && !wait_for_reader()) return failed("waiting for a reader");
     if (!ambush_.kill.empty()) return kill_them();
@@ -96,7 +102,7 @@ class Waiting {
     const int event = status >> 16;
     const bool is_group_stop = event == PTRACE_EVENT_STOP && signal != SIGTRAP;
     if (is_group_stop) return ptrace(PTRACE_LISTEN, pid_, nullptr, nullptr) == 0;
-    const bool is_delivery = event == 0 && signal != kSyscallStop;
+    const bool is_delivery = event == 0 && signal != kSyscallStop && signal != SIGTRAP;  // that one is ours
     return ptrace(how, pid_, nullptr, is_delivery ? static_cast<long>(signal) : 0L) == 0;
   }
 
@@ -133,26 +139,34 @@ class Waiting {
       return call.op == PTRACE_SYSCALL_INFO_EXIT && number_ == SYS_sendmsg;
     });
     if (!sent) return false;
-    look_at(packet);
-    if (seen_ == ambush_.nth) return true;
+    if (is_awaited(packet)) return true;
     if (!break_at(behind) || ptrace(PTRACE_CONT, pid_, nullptr, nullptr) < 0) return false;
     int status = 0;
     while (wait_for_stop(status)) {
       user_regs_struct regs{};
       if (ptrace(PTRACE_GETREGS, pid_, nullptr, &regs) < 0) return false;
       const bool is_there = status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP && regs.rip == behind;
-      if (is_there) look_at(regs.rsi);
-      if (is_there && seen_ == ambush_.nth) return true;
-      if (!(is_there ? ptrace(PTRACE_CONT, pid_, nullptr, nullptr) == 0 : go_on(status, PTRACE_CONT))) return false;
+      if (is_there && is_awaited(regs.rsi)) return true;
+      if (!go_on(status, PTRACE_CONT)) return false;
     }
     return false;
   }
 
-  void look_at(unsigned long packet) {
+  // Whether the message that was sent with `packet` is the announcement that is waited for.
+  bool is_awaited(unsigned long packet) {
     const auto message = read_message(pid_, packet);
-    if (!message || message->type != defused::MessageType::phase) return;
+    if (!message || message->type != defused::MessageType::phase) return false;
     last_ = message;
-    if (ambush_.phase == message->phase) ++seen_;
+    return ambush_.phase == message->phase && ++seen_ == ambush_.nth;
+  }
+
+  // For one that is let go uncaught, and is running where time was up: at a breakpoint that nobody waits at it would
+  // die.
+  void forget_breakpoint() const {
+    int status = 0;
+    alarm(2);
+    if (ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr) < 0 || !wait_for_stop(status) || !break_at(0)) return;
+    go_on(status, PTRACE_CONT);
   }
 
   // By the first debug register; 0: no more.
@@ -207,5 +221,13 @@ InjectResult inject_open_in_phase(pid_t pid, const std::string& path, const Ambu
   alarm(ambush.seconds);
   return Waiting(pid, path, ambush).run();
 }
+
+#else
+
+InjectResult inject_open_in_phase(pid_t, const std::string&, const Ambush&) {
+  return {false, "only on x86-64", std::nullopt, 0};
+}
+
+#endif
 
 }  // namespace lab

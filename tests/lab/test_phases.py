@@ -240,6 +240,16 @@ class Phases(unittest.TestCase):
                 self.assertTrue(is_unkillable(caught))
                 self.stop(daemon, [caught])
 
+    def test_who_is_not_caught_goes_on(self):
+        """An ambush whose time is over leaves the prober as it was: it goes past what it was waited for at, and lives."""
+        with Lab("tar_pit") as pit, Daemon(directory=self.directory, **QUICK) as daemon:
+            prober = daemon.child("defused-prober")
+            with self.assertRaisesRegex(AssertionError, "waiting for the phase: Interrupted system call"):
+                Ambush(prober, pit.truth["swallow"], "no such phase", seconds=2).caught()
+            scans = daemon.metric("defused_scans_total")
+            wait_until(lambda: daemon.metric("defused_scans_total") >= scans + 2, 2 + BUSY, "passes to go on")
+            self.assertEqual(daemon.child("defused-prober"), prober)
+
     def test_stop_with_everything_stuck(self):
         """A front that is stopped and a prober that hangs, unkillable, within its deadline."""
         with Lab("tar_pit") as pit, Daemon(directory=self.directory, interval="500ms", pass_deadline="1m") as daemon:
