@@ -13,7 +13,7 @@ namespace defused {
 namespace {
 
 constexpr std::size_t kWidthWithoutScreen = 80;
-constexpr std::size_t kIndent = 2;
+constexpr std::size_t kHelpIndent = 2;
 constexpr std::size_t kDeepIndent = 6;
 constexpr std::size_t kGap = 2;
 constexpr std::size_t kWidestTerm = 28;    // a longer one has its text below it
@@ -58,7 +58,7 @@ class HelpPage {
     for (const Entry& entry : entries) {
       if (entry.term.size() <= kWidestTerm) widest = std::max(widest, entry.term.size());
     }
-    const std::size_t column = kIndent + widest + kGap;
+    const std::size_t column = kHelpIndent + widest + kGap;
     const bool beside = column + kLeastForText <= width_;
     for (const Entry& entry : entries) add(entry, beside ? column : kDeepIndent, beside);
   }
@@ -72,13 +72,13 @@ class HelpPage {
 
   void add(const Entry& entry, std::size_t column, bool beside) {
     const std::string text = wrap_text(break_words(entry.text, width_ - column), width_, column, column);
-    if (!beside || kIndent + entry.term.size() + kGap > column) {
-      type(entry.term, kIndent);
+    if (!beside || kHelpIndent + entry.term.size() + kGap > column) {
+      type(entry.term, kHelpIndent);
       if (!entry.text.empty()) out_ += text;
       return;
     }
-    out_ += std::string(kIndent, ' ') + entry.term;
-    out_ += text.substr(kIndent + entry.term.size());
+    out_ += std::string(kHelpIndent, ' ') + entry.term;
+    out_ += text.substr(kHelpIndent + entry.term.size());
   }
 
   Screen screen_;
@@ -140,7 +140,7 @@ void add_commands(HelpPage& page, const CommandDescription& command) {
 void add_program(HelpPage& page) {
   page.heading("Examples");
   for (const Example& example : first_examples()) {
-    page.type(example.command, kIndent);
+    page.type(example.command, kHelpIndent);
     page.say(example.shows, kDeepIndent);
   }
   page.heading("Exit codes");
@@ -154,18 +154,18 @@ void add_program(HelpPage& page) {
     }
   }
   page.list(entries_of(codes));
-  page.say(of_check + ".", kIndent);
+  page.say(of_check + ".", kHelpIndent);
   page.heading("Manual");
   page.say(
       "`defused COMMAND --help` for each command; man 8 defused; the documents in share/doc/defused, OPERATING.md "
       "first.",
-      kIndent);
+      kHelpIndent);
 }
 
 void add_command(HelpPage& page, const CommandDescription& command) {
   if (!command.example.empty()) {
     page.heading("Example");
-    page.type(command.example, kIndent);
+    page.type(command.example, kHelpIndent);
     page.say(command.shows, kDeepIndent);
   }
   page.heading("Exit codes");
@@ -177,7 +177,7 @@ void add_command(HelpPage& page, const CommandDescription& command) {
     const bool document = one.find(".md") != std::string::npos;
     all += (all.empty() ? "" : ", ") + (document ? one : "defused " + one);
   }
-  page.say(all, kIndent);
+  page.say(all, kHelpIndent);
 }
 
 }  // namespace
@@ -186,7 +186,7 @@ std::string render_help(const CommandDescription& command, const Screen& screen)
   HelpPage page(screen);
   page.say(command.about, 0);
   page.heading("Usage");
-  page.type(usage_of(command), kIndent);
+  page.type(usage_of(command), kHelpIndent);
   add_commands(page, command);
   if (!command.arguments.empty()) {
     page.heading("Arguments");

@@ -65,7 +65,7 @@ int print_help_of_parsed(const CLI::App& program) {
 }
 
 // Monitoring shows standard output and takes 2 for "critical"; node-problem-detector takes 2 for "unknown".
-int refuse_check(const Words& words, const std::string& sentence) {
+int refuse_check_command(const Words& words, const std::string& sentence) {
   std::cout << "DEFUSED UNKNOWN: " << escape_for_monitoring(sentence) << std::endl;
   const bool node_problem_detector =
       std::any_of(words.begin(), words.end(), [](std::string_view word) { return word == "--node-problem-detector"; });
@@ -83,7 +83,7 @@ bool is_for_check(const CLI::App& app, const UsageError& error, const Words& wor
 }
 
 int refuse_usage(const CLI::App& app, const UsageError& error, const Words& words) {
-  if (is_for_check(app, error, words)) return refuse_check(words, error.sentence);
+  if (is_for_check(app, error, words)) return refuse_check_command(words, error.sentence);
   complain(error.sentence, error.command);
   return kExitUsage;
 }

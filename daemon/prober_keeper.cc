@@ -13,7 +13,7 @@ namespace defused {
 namespace {
 
 // From SIGKILL to giving up: a process that can die does so in milliseconds.
-constexpr Nanoseconds kGrace = std::chrono::seconds(1);
+constexpr Nanoseconds kProberGrace = std::chrono::seconds(1);
 // Where one that was just killed may be the one too many: until it is looked at again.
 constexpr Nanoseconds kJustKilled = std::chrono::milliseconds(20);
 // From being asked to end, between two passes.
@@ -21,7 +21,7 @@ constexpr Nanoseconds kLeaving = std::chrono::seconds(1);
 // Until the next try where the cap on lost probers is reached.
 constexpr Nanoseconds kCapRetry = std::chrono::seconds(60);
 
-std::string name_of(const Child& child) { return "prober " + name_of(child.id); }
+std::string name_of_prober(const Child& child) { return "prober " + name_of(child.id); }
 
 }  // namespace
 
@@ -208,7 +208,7 @@ void ProberKeeper::notice_death(Nanoseconds now) {
   if (!prober_.child.running()) return;
   if (pollfd ended{prober_.child.pidfd.get(), POLLIN, 0}; poll(&ended, 1, 0) != 1) return;
   take_messages(now);
-  const std::string name = name_of(prober_.child);
+  const std::string name = name_of_prober(prober_.child);
   if (!reap_child(prober_.child)) return;
   release_lock();
   if (prober_.state == State::leaving) {
@@ -224,7 +224,7 @@ void ProberKeeper::notice_death(Nanoseconds now) {
 void ProberKeeper::enforce_deadline(Nanoseconds now) {
   if (!prober_.child.running() || !prober_.deadline || now < *prober_.deadline) return;
   const auto killed = kill_child(prober_.child);
-  log_.warn(name_of(prober_.child) + " missed the deadline of phase '" + prober_.phase + "' and is replaced" +
+  log_.warn(name_of_prober(prober_.child) + " missed the deadline of phase '" + prober_.phase + "' and is replaced" +
             (killed ? "" : "; it could not be sent SIGKILL: " + killed.error().message));
   dying_.push_back(Dying{std::move(prober_.child), now, killed.has_value(), prober_.phase});
   prober_ = Prober{};
@@ -239,9 +239,10 @@ void ProberKeeper::bury_dying(Nanoseconds now) {
     take_last_words(dying->child);
     if (reap_child(dying->child)) {
       dying = dying_.erase(dying);
-    } else if (now - dying->killed >= kGrace && dying->signalled) {
+    } else if (now - dying->killed >= kProberGrace && dying->signalled) {
       ++lost_total_;
-      log_.error(name_of(dying->child) + " does not die of SIGKILL (phase '" + dying->phase + "') and is left behind");
+      log_.error(name_of_prober(dying->child) + " does not die of SIGKILL (phase '" + dying->phase +
+                 "') and is left behind");
       lost_.add(std::move(dying->child));
       dying = dying_.erase(dying);
     } else {
@@ -283,7 +284,7 @@ Nanoseconds ProberKeeper::next_turn() const {
   if (!prober_.child.running() && !stopping_) next = std::min(next, next_start_);
   if (prober_.child.running() && prober_.deadline) next = std::min(next, *prober_.deadline);
   if (prober_.child.running() && prober_.state == State::idle && !stopping_) next = std::min(next, next_pass_);
-  for (const Dying& dying : dying_) next = std::min(next, dying.killed + kGrace);
+  for (const Dying& dying : dying_) next = std::min(next, dying.killed + kProberGrace);
   return next;
 }
 

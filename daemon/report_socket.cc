@@ -17,7 +17,7 @@ namespace defused {
 namespace {
 
 // Clients that wait to be accepted; more of them wait in their connect(), which check bounds.
-constexpr int kBacklog = 64;
+constexpr int kReportBacklog = 64;
 // Where no descriptor is free: the listener stays readable, and polling it would make the loop spin.
 constexpr Nanoseconds kRest = std::chrono::seconds(1);
 
@@ -69,7 +69,7 @@ Result<void> ReportSocket::open(const std::string& runtime_directory) {
   }
   struct stat status {};
   if (lstat(path.c_str(), &status) < 0) return fail_errno(errno, "looking at " + path);
-  if (listen(listener.get(), kBacklog) < 0) {
+  if (listen(listener.get(), kReportBacklog) < 0) {
     const int error = errno;
     unlink(path.c_str());
     return fail_errno(error, "listening on " + path);

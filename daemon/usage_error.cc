@@ -17,18 +17,18 @@ std::string see_help(const std::string& command) {
 
 namespace {
 
-constexpr std::size_t kMaxShown = 64;  // of what was typed, in bytes
+constexpr std::size_t kMaxShownWord = 64;  // of what was typed, in bytes
 
-std::string as_typed(std::string_view typed) { return "\"" + sanitize(typed, kMaxShown) + "\""; }
+std::string as_typed_word(std::string_view typed) { return "\"" + sanitize(typed, kMaxShownWord) + "\""; }
 
 // The command that the words were for, and how it was typed.
-struct Place {
+struct WordPlace {
   const CLI::App* app;
   std::string name;
 };
 
-Place find_place(const CLI::App& app) {
-  Place place{&app, ""};
+WordPlace find_place(const CLI::App& app) {
+  WordPlace place{&app, ""};
   for (auto below = app.get_subcommands(); !below.empty(); below = place.app->get_subcommands()) {
     // A word before the command that was not taken is the one to speak of.
     if (place.app->remaining_size() > 0) break;
@@ -38,14 +38,14 @@ Place find_place(const CLI::App& app) {
   return place;
 }
 
-std::string see_help(const Place& place) { return defused::see_help(place.name); }
+std::string see_help(const WordPlace& place) { return defused::see_help(place.name); }
 
 // What may have been meant by `word`: near enough that it is no guess.
 std::optional<std::string> find_nearest(std::string_view word, const std::vector<std::string>& known) {
   constexpr std::size_t kMostEdits = 2;
   std::optional<std::string> nearest;
   std::size_t edits = 0;
-  if (word.size() > kMaxShown) return nearest;
+  if (word.size() > kMaxShownWord) return nearest;
   for (const std::string& name : known) {
     const std::size_t distance = edit_distance(word, name);
     if (distance > std::max(kMostEdits, name.size() / 3) || (nearest && distance >= edits)) continue;
@@ -75,19 +75,19 @@ std::string call_of(const CLI::Option& option) {
 
 bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
-std::string explain_unknown_option(const Place& place, const std::string& typed) {
+std::string explain_unknown_option(const WordPlace& place, const std::string& typed) {
   const std::string word = typed.substr(0, typed.find('='));
   std::vector<std::string> known;
   for (const CLI::Option* option : place.app->get_options()) {
     if (option->get_positional()) continue;
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
   }
-  std::string sentence = "unknown option " + sanitize(word, kMaxShown);
+  std::string sentence = "unknown option " + sanitize(word, kMaxShownWord);
   if (const auto nearest = find_nearest(word, known)) sentence += "; did you mean " + *nearest + "?";
   return sentence + see_help(place);
 }
 
-std::string explain_extra(const Place& place) {
+std::string explain_extra(const WordPlace& place) {
   const auto rest = place.app->remaining();
   const std::string word = rest.empty() ? "" : rest.front();
   if (word.size() > 1 && word.front() == '-' && word != "--") return explain_unknown_option(place, word);
@@ -96,11 +96,11 @@ std::string explain_extra(const Place& place) {
   for (const CLI::Option* option : place.app->get_options()) {
     if (option->get_positional()) taken += " " + option->get_name();
   }
-  return "one argument too many, " + as_typed(word) + ": expected " +
+  return "one argument too many, " + as_typed_word(word) + ": expected " +
          (taken.empty() ? "none but options" : "only" + taken) + see_help(place);
 }
 
-std::string explain_required(const Place& place) {
+std::string explain_required(const WordPlace& place) {
   for (const CLI::Option* option : place.app->get_options()) {
     if (!option->get_required() || option->count() > 0) continue;
     return call_of(*option) + " is missing: expected defused " + place.name + " " + call_of(*option) + see_help(place);
@@ -109,7 +109,7 @@ std::string explain_required(const Place& place) {
 }
 
 // CLI11 begins these with the name of the option. Nullptr: it is none of this command's.
-const CLI::Option* option_of(const Place& place, std::string_view text) {
+const CLI::Option* option_of(const WordPlace& place, std::string_view text) {
   const std::string_view name = text.substr(0, text.find_first_of(": "));
   for (const CLI::Option* option : place.app->get_options()) {
     if (option->get_name() == name || option->check_lname(std::string(name))) return option;
@@ -117,7 +117,7 @@ const CLI::Option* option_of(const Place& place, std::string_view text) {
   return nullptr;
 }
 
-std::string explain_mismatch(const Place& place, std::string_view text) {
+std::string explain_mismatch(const WordPlace& place, std::string_view text) {
   const CLI::Option* option = option_of(place, text);
   if (option == nullptr) return sanitize(text) + see_help(place);
   if (is_flag(*option)) return option->get_name() + " takes no value" + see_help(place);
@@ -128,7 +128,7 @@ std::string explain_mismatch(const Place& place, std::string_view text) {
 }  // namespace
 
 UsageError explain_usage_error(const CLI::App& app, const CLI::ParseError& error) {
-  const Place place = find_place(app);
+  const WordPlace place = find_place(app);
   UsageError out{place.name, ""};
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     out.sentence = explain_extra(place);
@@ -144,7 +144,7 @@ UsageError explain_usage_error(const CLI::App& app, const CLI::ParseError& error
 }
 
 UsageError explain_missing_command(const CLI::App& app) {
-  const Place place = find_place(app);
+  const WordPlace place = find_place(app);
   return {place.name, "a command is missing: expected one of " + list_commands(*place.app) + see_help(place)};
 }
 
@@ -152,9 +152,10 @@ std::string explain_unknown_command(const CLI::App& app, const std::string& word
   const bool whole = app.get_parent() == nullptr;
   const std::string name = whole ? "" : app.get_name();
   if (commands_of(app).empty()) {
-    return "one argument too many, " + as_typed(word) + ": " + name + " has no commands of its own" + see_help(name);
+    return "one argument too many, " + as_typed_word(word) + ": " + name + " has no commands of its own" +
+           see_help(name);
   }
-  std::string sentence = "unknown command " + as_typed(word);
+  std::string sentence = "unknown command " + as_typed_word(word);
   if (const auto nearest = find_nearest(word, commands_of(app))) {
     sentence += "; did you mean " + *nearest + "?";
   } else {

@@ -25,7 +25,7 @@ namespace defused {
 namespace {
 
 constexpr const char* kStandardOutput = "-";
-constexpr std::size_t kMaxShown = 4096;  // of a path, in bytes
+constexpr std::size_t kMaxShownPath = 4096;  // of a path, in bytes
 
 bool goes_to_standard_output(const CaptureOptions& options) { return options.output == kStandardOutput; }
 
@@ -106,7 +106,7 @@ int write(const CaptureTree& made, const CaptureOptions& options, const std::str
   if (!size) return refuse(exit_code_of_file(size.error()), size.error().message);
   std::cerr << describe_missing(made.size, options, look_at_screen(STDERR_FILENO));
   const Screen screen = look_at_screen(STDOUT_FILENO);
-  const std::string shown = sanitize(path, kMaxShown);
+  const std::string shown = sanitize(path, kMaxShownPath);
   return print(say("wrote " + shown + ": " + describe_size(made.size) + ", " + describe_bytes(*size), screen) +
                    describe_replay(shown, screen),
                kExitOk);

@@ -20,7 +20,7 @@ namespace defused {
 
 namespace {
 
-constexpr int kIndent = 2;
+constexpr int kJsonIndent = 2;
 
 Result<Settings> settings_of(const ReplayOptions& options, const Captured& captured) {
   if (options.config) return load_settings(options.config);
@@ -64,7 +64,7 @@ int show(const ReplayOptions& options, const Captured& captured, const Shown& sh
   if (options.explain) return print_explanation(shown.pass, shown.configured, shown.expose, options.json);
   const Report& report = shown.pass.report;
   const int code = has_diagnosis(report) ? kExitOk : kExitFailure;
-  if (options.json) return print(render_report_json(report, shown.expose, kIndent) + "\n", code);
+  if (options.json) return print(render_report_json(report, shown.expose, kJsonIndent) + "\n", code);
   const Screen screen = look_at_screen(STDOUT_FILENO);
   return print(wrap_text(describe(captured), text_width(screen, std::string::npos), 0, 2) +
                    render_table(report, shown.expose, screen),

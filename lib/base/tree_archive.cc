@@ -25,7 +25,7 @@ namespace {
 
 // Of the archive at once; what it stands for is at most some thousand times as much, so that the time is looked at
 // often.
-constexpr std::size_t kBlock = 16U << 10U;
+constexpr std::size_t kArchiveBlock = 16U << 10U;
 constexpr Nanoseconds kMaxReading = std::chrono::minutes(2);
 
 struct FreeArchive {
@@ -90,7 +90,7 @@ bool write_member(archive* writer, const std::string& path, const FileTree::Node
 struct Source {
   int fd = -1;
   Stopwatch watch{};
-  std::array<char, kBlock> block{};
+  std::array<char, kArchiveBlock> block{};
 };
 
 la_ssize_t give_block(archive* reader, void* data, const void** block) {
@@ -176,7 +176,7 @@ class Unpacker {
     const auto declared = static_cast<std::uint64_t>(std::max<la_int64_t>(archive_entry_size(entry), 0));
     if (auto fits = room_.take_bytes(declared); !fits) return prepend(name, fits.error());
     std::string text;
-    std::array<char, kBlock> block{};
+    std::array<char, kArchiveBlock> block{};
     while (true) {
       const la_ssize_t size = archive_read_data(reader_, block.data(), block.size());
       if (size == 0) break;

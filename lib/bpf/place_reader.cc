@@ -19,7 +19,7 @@ namespace defused {
 
 namespace {
 
-using Program = std::unique_ptr<task_places_bpf, Unload<task_places_bpf__destroy>>;
+using PlaceProgram = std::unique_ptr<task_places_bpf, Unload<task_places_bpf__destroy>>;
 
 // "mnt:[4026531841]". Read, not followed: the prober's /proc follows no link.
 std::optional<std::uint64_t> own_mount_namespace() {
@@ -34,9 +34,9 @@ std::optional<std::uint64_t> own_mount_namespace() {
   return parse_u64(take_field(name, ']'));
 }
 
-class IteratorReader final : public PlaceReader {
+class PlaceIteratorReader final : public PlaceReader {
  public:
-  explicit IteratorReader(Program program) : program_(std::move(program)) {}
+  explicit PlaceIteratorReader(PlaceProgram program) : program_(std::move(program)) {}
 
   Result<std::vector<ThreadPlace>> read() override {
     const auto own = own_mount_namespace();
@@ -56,7 +56,7 @@ class IteratorReader final : public PlaceReader {
   }
 
  private:
-  Program program_;
+  PlaceProgram program_;
 };
 
 }  // namespace
@@ -65,7 +65,7 @@ Result<std::unique_ptr<PlaceReader>> PlaceReader::load() {
   auto program = load_iterator<task_places_bpf__open_and_load, task_places_bpf__attach, task_places_bpf__destroy>(
       "the program that reads mount namespaces");
   if (!program) return Failure(program.error());
-  return std::unique_ptr<PlaceReader>(std::make_unique<IteratorReader>(*std::move(program)));
+  return std::unique_ptr<PlaceReader>(std::make_unique<PlaceIteratorReader>(*std::move(program)));
 }
 
 }  // namespace defused

@@ -11,7 +11,7 @@ namespace defused {
 
 namespace {
 
-using Program = std::unique_ptr<task_waits_bpf, Unload<task_waits_bpf__destroy>>;
+using WaitProgram = std::unique_ptr<task_waits_bpf, Unload<task_waits_bpf__destroy>>;
 
 TaskWait from_record(const task_waits_record& record) {
   TaskWait wait;
@@ -26,9 +26,9 @@ TaskWait from_record(const task_waits_record& record) {
   return wait;
 }
 
-class IteratorReader final : public WaitReader {
+class WaitIteratorReader final : public WaitReader {
  public:
-  explicit IteratorReader(Program program) : program_(std::move(program)) {}
+  explicit WaitIteratorReader(WaitProgram program) : program_(std::move(program)) {}
 
   Result<std::vector<TaskWait>> read() override {
     const auto records = iterate<task_waits_record>(program_->links.collect);
@@ -40,7 +40,7 @@ class IteratorReader final : public WaitReader {
   }
 
  private:
-  Program program_;
+  WaitProgram program_;
 };
 
 }  // namespace
@@ -49,7 +49,7 @@ Result<std::unique_ptr<WaitReader>> WaitReader::load() {
   auto program = load_iterator<task_waits_bpf__open_and_load, task_waits_bpf__attach, task_waits_bpf__destroy>(
       "the program that reads kernel stacks");
   if (!program) return Failure(program.error());
-  return std::unique_ptr<WaitReader>(std::make_unique<IteratorReader>(*std::move(program)));
+  return std::unique_ptr<WaitReader>(std::make_unique<WaitIteratorReader>(*std::move(program)));
 }
 
 }  // namespace defused

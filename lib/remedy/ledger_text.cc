@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kSchema = "defused.ledger/v1";
+constexpr const char* kLedgerSchema = "defused.ledger/v1";
 constexpr std::size_t kMaxDetail = 1024;      // bytes of one sentence; with it a full ledger is below 700 KiB
 constexpr std::size_t kMaxBootId = 64;        // it is a UUID
 constexpr std::int64_t kMaxTime = 1LL << 62;  // ns, 146 years: no difference of two overflows
@@ -190,7 +190,7 @@ std::string render_ledger(const Ledger& ledger, const std::string& boot_id) {
     entries.push_back(entry_json(ledger.entries[i]));
   }
   const Breaker& breaker = ledger.breaker;
-  const Json object = {{"schema", kSchema},
+  const Json object = {{"schema", kLedgerSchema},
                        {"boot_id", boot_id},
                        {"breaker",
                         {{"cause", std::string(to_string(breaker.cause))},
@@ -212,7 +212,8 @@ Result<Ledger> parse_ledger(const std::string& text, const std::string& boot_id,
   std::string trouble;
   Fields fields(root, "the ledger", trouble);
   fields.allow_only({"schema", "boot_id", "breaker", "entries"});
-  if (fields.text("schema", kMaxTextBytes) != kSchema) fields.complain("schema", std::string("'") + kSchema + "'");
+  if (fields.text("schema", kMaxTextBytes) != kLedgerSchema)
+    fields.complain("schema", std::string("'") + kLedgerSchema + "'");
   const std::string its_boot = fields.text("boot_id", kMaxBootId);
   Ledger ledger;
   if (const Json* breaker = fields.find("breaker")) ledger.breaker = parse_breaker(*breaker, trouble);

@@ -9,14 +9,14 @@ namespace defused {
 
 namespace {
 
-constexpr std::size_t kMaxPathBytes = 64;  // longer keys are no typing error of a known one
+constexpr std::size_t kMaxKeyBytes = 64;  // longer keys are no typing error of a known one
 
 std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
 }  // namespace
 
 std::string_view nearest_path(std::string_view path, const std::vector<std::string_view>& known) {
-  if (path.size() > kMaxPathBytes) return {};
+  if (path.size() > kMaxKeyBytes) return {};
   std::string_view nearest;
   std::size_t least = std::max<std::size_t>(2, path.size() / 4) + 1;
   for (const std::string_view candidate : known) {

@@ -10,15 +10,15 @@ namespace defused {
 
 namespace {
 
-struct Unit {
+struct SizeUnit {
   std::string_view name;
   std::uint64_t bytes;
 };
 
 // Largest first.
-constexpr std::array<Unit, 4> kUnits = {{{"GiB", 1U << 30U}, {"MiB", 1U << 20U}, {"KiB", 1U << 10U}, {"B", 1}}};
+constexpr std::array<SizeUnit, 4> kSizeUnits = {{{"GiB", 1U << 30U}, {"MiB", 1U << 20U}, {"KiB", 1U << 10U}, {"B", 1}}};
 
-Failure malformed(std::string_view text) {
+Failure malformed_size(std::string_view text) {
   return fail(ErrorKind::malformed, "not a size such as \"64MiB\": \"" + sanitize(text, 64) + "\"");
 }
 
@@ -26,18 +26,18 @@ Failure malformed(std::string_view text) {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
   const std::size_t digits = text.find_first_not_of("0123456789");
-  if (digits == std::string_view::npos) return malformed(text);
+  if (digits == std::string_view::npos) return malformed_size(text);
   const auto number = parse_u64(text.substr(0, digits));
-  for (const Unit& unit : kUnits) {
+  for (const SizeUnit& unit : kSizeUnits) {
     if (text.substr(digits) != unit.name) continue;
-    if (!number || *number > std::numeric_limits<std::uint64_t>::max() / unit.bytes) return malformed(text);
+    if (!number || *number > std::numeric_limits<std::uint64_t>::max() / unit.bytes) return malformed_size(text);
     return *number * unit.bytes;
   }
-  return malformed(text);
+  return malformed_size(text);
 }
 
 std::string format_size(std::uint64_t bytes) {
-  for (const Unit& unit : kUnits) {
+  for (const SizeUnit& unit : kSizeUnits) {
     if (bytes >= unit.bytes && bytes % unit.bytes == 0) return std::to_string(bytes / unit.bytes).append(unit.name);
   }
   return "0B";

@@ -16,9 +16,9 @@ namespace defused {
 
 namespace {
 
-constexpr std::size_t kMaxShownBytes = 64;
+constexpr std::size_t kMaxShownKeyBytes = 64;
 
-std::string quote(std::string_view text) { return '"' + sanitize(text, kMaxShownBytes) + '"'; }
+std::string quote_key(std::string_view text) { return '"' + sanitize(text, kMaxShownKeyBytes) + '"'; }
 
 /// What the keys are stored into.
 struct Reading {
@@ -130,7 +130,7 @@ constexpr std::string_view kUsers = "basic_auth_users";
 constexpr auto kGroups =
     std::to_array<std::string_view>({"tls_server_config", "http_server_config", "http_server_config.headers", kUsers});
 
-bool is_group(std::string_view path) { return std::find(kGroups.begin(), kGroups.end(), path) != kGroups.end(); }
+bool is_web_group(std::string_view path) { return std::find(kGroups.begin(), kGroups.end(), path) != kGroups.end(); }
 
 std::string_view nearest_key(std::string_view path) {
   std::vector<std::string_view> known(kGroups.begin(), kGroups.end());
@@ -145,7 +145,7 @@ std::string_view nearest_key(std::string_view path) {
 using Problem = std::optional<std::string>;
 
 std::string at(const YamlNode& node, std::string_view path) {
-  return std::to_string(node.line) + ": " + sanitize(path, 2 * kMaxShownBytes);
+  return std::to_string(node.line) + ": " + sanitize(path, 2 * kMaxShownKeyBytes);
 }
 
 std::string describe(const YamlNode& node) {
@@ -155,13 +155,13 @@ std::string describe(const YamlNode& node) {
     case Kind::map: return "a map";
     case Kind::text: break;
   }
-  return quote(node.text);
+  return quote_key(node.text);
 }
 
 Problem take_user(const YamlNode& node, Reading& reading) {
   if (!is_user_name(node.key)) {
     return at(node, kUsers) + ": expected a name of 1 to 256 bytes without colon and control characters, got " +
-           quote(node.key);
+           quote_key(node.key);
   }
   if (reading.config.users.size() == kMaxWebUsers) {
     return at(node, kUsers) + ": more than " + std::to_string(kMaxWebUsers) +
@@ -169,7 +169,7 @@ Problem take_user(const YamlNode& node, Reading& reading) {
   }
   // The value is not shown: somebody may have written the password itself.
   if (node.kind != Kind::text || !is_bcrypt_hash(node.text)) {
-    return at(node, kUsers) + "." + sanitize(node.key, kMaxShownBytes) + ": expected a bcrypt hash of cost " +
+    return at(node, kUsers) + "." + sanitize(node.key, kMaxShownKeyBytes) + ": expected a bcrypt hash of cost " +
            std::to_string(kMinBcryptCost) + " to " + std::to_string(kMaxBcryptCost) +
            R"(, as `htpasswd -nBC 10 ""` makes, got something else)";
   }
@@ -181,7 +181,7 @@ Problem take_key(const YamlNode& node, const std::string& path, Reading& reading
   const auto* key = std::find_if(kKeys.begin(), kKeys.end(), [&](const WebKey& known) { return known.path == path; });
   if (key == kKeys.end()) {
     const std::string_view meant = nearest_key(path);
-    return at(node, path) + ": unknown key" + (meant.empty() ? "" : "; did you mean " + quote(meant) + "?");
+    return at(node, path) + ": unknown key" + (meant.empty() ? "" : "; did you mean " + quote_key(meant) + "?");
   }
   if (key->store == nullptr) return at(node, path) + ": " + std::string(key->expected);
   if (key->store(node, reading)) return std::nullopt;
@@ -193,7 +193,7 @@ Problem take_group(const YamlNode& group, const std::string& path, Reading& read
 // They call each other as deep as kGroups go, which is 3.
 // NOLINTBEGIN(misc-no-recursion)
 Problem take(const YamlNode& node, const std::string& path, Reading& reading) {
-  return is_group(path) ? take_group(node, path, reading) : take_key(node, path, reading);
+  return is_web_group(path) ? take_group(node, path, reading) : take_key(node, path, reading);
 }
 
 Problem take_group(const YamlNode& group, const std::string& path, Reading& reading) {

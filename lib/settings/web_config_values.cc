@@ -13,7 +13,7 @@ namespace defused {
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 256;
-constexpr std::size_t kMaxPathBytes = 4095;  // PATH_MAX, without its NUL
+constexpr std::size_t kMaxFilePathBytes = 4095;  // PATH_MAX, without its NUL
 // All five, and the largest request header (16 KiB), fit into the 32 KiB of a connection.
 constexpr std::size_t kMaxHeaderBytes = 2048;
 constexpr std::size_t kMaxSubjectBytes = 253;  // of a DNS name, RFC 1035
@@ -50,7 +50,7 @@ bool is_user_name(std::string_view text) {
   return !text.empty() && text.find(':') == std::string_view::npos && sanitize(text, kMaxNameBytes) == text;
 }
 
-bool is_file_path(std::string_view text) { return !text.empty() && sanitize(text, kMaxPathBytes) == text; }
+bool is_file_path(std::string_view text) { return !text.empty() && sanitize(text, kMaxFilePathBytes) == text; }
 
 bool is_subject_name(std::string_view text) { return is_visible(text, kMaxSubjectBytes); }
 

@@ -17,7 +17,7 @@ namespace defused {
 
 namespace {
 
-constexpr std::size_t kMaxShownBytes = 64;
+constexpr std::size_t kMaxShownScalarBytes = 64;
 
 // How the handler ends a parse; yaml-cpp knows no other way. Caught in parse_yaml.
 class Refusal final : public std::exception {
@@ -81,7 +81,7 @@ class TreeBuilder final : public YAML::EventHandler {
     const auto& items = open_.back()->items;
     const auto same = [&](const YamlNode& item) { return item.key == name; };
     if (std::any_of(items.begin(), items.end(), same))
-      throw Refusal(mark, "\"" + sanitize(name, kMaxShownBytes) + "\": given twice");
+      throw Refusal(mark, "\"" + sanitize(name, kMaxShownScalarBytes) + "\": given twice");
     key_ = name;
     key_line_ = line_of(mark.line);
   }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs clang-tidy over our own files of a build directory's compile_commands.json, on all cores, largest file first.
 
-A file that was clean is remembered by the hash of all that clang-tidy saw of it (preprocessed text with its comments,
+Most entries are files of CMake's which include ten of ours (cmake/Modules.cmake, defused_apart); each header is looked at once
+for the ten. A file that was clean is remembered by the hash of all that clang-tidy saw of it (preprocessed text with its comments,
 options, configuration, version) and not looked at again, in whatever checkout. `--no-cache` looks at everything.
 """
 import argparse
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -22,14 +24,23 @@ KEPT_SECONDS = 30 * 24 * 3600
 FILE_TIMEOUT_SECONDS = 300
 
 
+def own_sources(path):
+    """Our files that an entry is made of: itself, or what a file of CMake's includes."""
+    if "Unity" in path.parts:
+        return [pathlib.Path(name) for name in re.findall(r'^#include "(.*)"$', path.read_text(), re.MULTILINE)]
+    is_own = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OWN and path.exists()
+    return [path] if is_own else []
+
+
 def own_commands(build):
     """(path, compiler arguments) of our files, largest first: no core idles at the end."""
     found = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["file"])
-        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OWN and path.exists():
-            found[path] = shlex.split(entry["command"])
-    return sorted(found.items(), key=lambda item: item[0].stat().st_size, reverse=True)
+        if sources := own_sources(path):
+            found[path] = (sum(source.stat().st_size for source in sources), shlex.split(entry["command"]))
+    largest_first = sorted(found.items(), key=lambda item: item[1][0], reverse=True)
+    return [(path, arguments) for path, (_, arguments) in largest_first]
 
 
 def cache_key(build, arguments, salt):

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;  // for directories of our own only
 
-const std::vector<std::string> kCaptures = {"linux-6.1.192-flush",  "linux-6.1.192-healthy",  "linux-6.1.192-mmap",
+const std::vector<std::string> kRedacted = {"linux-6.1.192-flush",  "linux-6.1.192-healthy",  "linux-6.1.192-mmap",
                                             "linux-6.12.107-flush", "linux-6.12.107-healthy", "linux-6.12.107-mmap",
                                             "linux-6.18.44-docker", "linux-6.18.44-flush",    "linux-6.18.44-healthy",
                                             "linux-6.18.44-mmap"};
@@ -78,7 +78,7 @@ TEST_CASE("of each capture without names the same is found, and names are others
   Redactor redactor;  // of all, as if they were looks of one
   Names there;
   Names back;
-  for (const std::string& name : kCaptures) {
+  for (const std::string& name : kRedacted) {
     CAPTURE(name);
     const fs::path root = fs::path(DEFUSED_CAPTURES) / name;
     const TemporaryDirectory directory;
@@ -162,7 +162,7 @@ std::set<std::string> secrets_of(const FileTree& tree) {
 }  // namespace
 
 TEST_CASE("none of the names in a capture is anywhere in what was redacted") {
-  for (const std::string& name : kCaptures) {
+  for (const std::string& name : kRedacted) {
     CAPTURE(name);
     const FileTree tree = load(fs::path(DEFUSED_CAPTURES) / name);
     const std::set<std::string> secrets = secrets_of(tree);

@@ -16,11 +16,11 @@ namespace defused {
 namespace {
 
 namespace fs = std::filesystem;  // for trees of our own only
-using Kind = ReadRecorder::Kind;
+using ReadKind = ReadRecorder::Kind;
 
-class Tree {
+class RecordedTree {
  public:
-  Tree() {
+  RecordedTree() {
     fs::create_directories(root_.file("17/task/18"));
     write("17/status", "Name:\tcat\n");
     write("17/task/note", "x");
@@ -44,13 +44,13 @@ std::vector<std::string> paths(const ReadRecorder& recorder) {
 
 TEST_CASE("the last reading of a path is kept") {
   ReadRecorder recorder(100);
-  recorder.note("17/status", Kind::file, "first");
-  recorder.note("17/status", Kind::link, "second!");
+  recorder.note("17/status", ReadKind::file, "first");
+  recorder.note("17/status", ReadKind::link, "second!");
   REQUIRE(recorder.entries().size() == 1);
   CHECK(recorder.entries().at("17/status").text == "second!");
-  CHECK(recorder.entries().at("17/status").kind == Kind::link);
+  CHECK(recorder.entries().at("17/status").kind == ReadKind::link);
   CHECK(recorder.bytes() == 9 + 7);
-  recorder.note("17/status", Kind::file, "");
+  recorder.note("17/status", ReadKind::file, "");
   CHECK(recorder.bytes() == 9);
   CHECK(recorder.left_out() == 0);
 }
@@ -58,37 +58,37 @@ TEST_CASE("the last reading of a path is kept") {
 TEST_CASE("a beginning takes the place of nothing but a shorter one") {
   ReadRecorder recorder(100);
   const auto text = [&] { return recorder.entries().at("m").text; };
-  recorder.note("m", Kind::file, "ab", false);
+  recorder.note("m", ReadKind::file, "ab", false);
   CHECK(text() == "ab");
   CHECK_FALSE(recorder.entries().at("m").whole);
-  recorder.note("m", Kind::file, "x", false);
+  recorder.note("m", ReadKind::file, "x", false);
   CHECK(text() == "ab");
-  recorder.note("m", Kind::file, "xyz", false);
+  recorder.note("m", ReadKind::file, "xyz", false);
   CHECK(text() == "xyz");
-  recorder.note("m", Kind::file, "w");
+  recorder.note("m", ReadKind::file, "w");
   CHECK(text() == "w");
   CHECK(recorder.entries().at("m").whole);
-  recorder.note("m", Kind::file, "longer", false);
+  recorder.note("m", ReadKind::file, "longer", false);
   CHECK(text() == "w");
 }
 
 TEST_CASE("what does not fit is left out and counted, and does not leave an older reading behind") {
   ReadRecorder recorder(10);
-  recorder.note("a", Kind::file, "12345");
-  recorder.note("b", Kind::file, "1234");  // 6 + 5
+  recorder.note("a", ReadKind::file, "12345");
+  recorder.note("b", ReadKind::file, "1234");  // 6 + 5
   CHECK(paths(recorder) == std::vector<std::string>{"a"});
   CHECK(recorder.left_out() == 1);
-  recorder.note("b", Kind::file, "123");
+  recorder.note("b", ReadKind::file, "123");
   CHECK(paths(recorder) == std::vector<std::string>{"a", "b"});
   CHECK(recorder.bytes() == 10);
-  recorder.note("a", Kind::file, "123456");
+  recorder.note("a", ReadKind::file, "123456");
   CHECK(paths(recorder) == std::vector<std::string>{"b"});
   CHECK(recorder.bytes() == 4);
   CHECK(recorder.left_out() == 2);
 }
 
 TEST_CASE("files, links and listings are recorded under the paths that a hook sees") {
-  const Tree tree;
+  const RecordedTree tree;
   std::vector<std::string> seen;
   auto root = Beneath::open_root(tree.path(), [&](std::string_view path) -> std::optional<Error> {
     seen.emplace_back(path);
@@ -112,9 +112,9 @@ TEST_CASE("files, links and listings are recorded under the paths that a hook se
   CHECK(paths(recorder) == std::vector<std::string>{"", "17/ns", "17/status", "17/task", "uptime"});
   const auto& entries = recorder.entries();
   CHECK(entries.at("").text == "17/\n");  // only what was asked for: numbers
-  CHECK(entries.at("").kind == Kind::directory);
+  CHECK(entries.at("").kind == ReadKind::directory);
   CHECK(entries.at("17/ns").text == "pid:[17]");
-  CHECK(entries.at("17/ns").kind == Kind::link);
+  CHECK(entries.at("17/ns").kind == ReadKind::link);
   CHECK(entries.at("17/status").text == "Name:\tcat\n");
   const std::string listing = entries.at("17/task").text;
   CHECK((listing == "18/\nnote\n" || listing == "note\n18/\n"));
@@ -124,7 +124,7 @@ TEST_CASE("files, links and listings are recorded under the paths that a hook se
 }
 
 TEST_CASE("a beginning is recorded as one, and what need not be is not") {
-  const Tree tree;
+  const RecordedTree tree;
   auto root = Beneath::open_root(tree.path(), {}, "proc/");
   REQUIRE(root);
   ReadRecorder recorder(10'000);
@@ -134,15 +134,15 @@ TEST_CASE("a beginning is recorded as one, and what need not be is not") {
   CHECK_FALSE(recorder.entries().at("proc/17/status").whole);
   CHECK(root->read_unrecorded("uptime", 100)->text == "1 2\n");
   CHECK(recorder.entries().size() == 1);
-  root->note_read("uptime", Kind::file, "1");
+  root->note_read("uptime", ReadKind::file, "1");
   CHECK(recorder.entries().at("proc/uptime").text == "1");
-  root->note_read(".", Kind::directory, "17/\n");
-  CHECK(recorder.entries().at("proc").kind == Kind::directory);
+  root->note_read(".", ReadKind::directory, "17/\n");
+  CHECK(recorder.entries().at("proc").kind == ReadKind::directory);
 }
 
 TEST_CASE("an error is kept beside what was read before, until it can be read again") {
   ReadRecorder recorder(100);
-  recorder.note("a", Kind::file, "text");
+  recorder.note("a", ReadKind::file, "text");
   recorder.note_error("a", {ErrorKind::timeout, kNotAsked});
   recorder.note_error("b", {ErrorKind::denied, 13});
   recorder.note_error("c", {ErrorKind::gone, 2});
@@ -151,26 +151,26 @@ TEST_CASE("an error is kept beside what was read before, until it can be read ag
   CHECK(recorder.errors().at("a") == ReadRecorder::Failed{ErrorKind::timeout, kNotAsked});
   recorder.note_error("b", {ErrorKind::io, 5});
   CHECK(recorder.errors().at("b") == ReadRecorder::Failed{ErrorKind::io, 5});
-  recorder.note("a", Kind::file, "again");
+  recorder.note("a", ReadKind::file, "again");
   CHECK(recorder.errors().size() == 1);
   CHECK(recorder.bytes() == 6);
 }
 
 TEST_CASE("what does not fit is an error, and errors are bounded too") {
   ReadRecorder recorder(10);
-  recorder.note("abcd", Kind::file, "1234567");
+  recorder.note("abcd", ReadKind::file, "1234567");
   CHECK(recorder.left_out() == 1);
   CHECK(recorder.errors().at("abcd") == ReadRecorder::Failed{ErrorKind::unsupported, 0});
   recorder.note_error("ef", {ErrorKind::io, 5});
   CHECK(recorder.left_out() == 2);  // 4 + 2 are more than half of 10
   CHECK(recorder.errors().size() == 1);
-  recorder.note("abcd", Kind::file, "");
+  recorder.note("abcd", ReadKind::file, "");
   recorder.note_error("ef", {ErrorKind::io, 5});
   CHECK(recorder.errors().count("ef") == 1);
 }
 
 TEST_CASE("what cannot be opened, read, listed or followed is noted under the path that a hook sees") {
-  const Tree tree;
+  const RecordedTree tree;
   std::string denied = "17/status";
   auto root = Beneath::open_root(tree.path(), [&](std::string_view path) -> std::optional<Error> {
     if (path != denied) return std::nullopt;
@@ -200,7 +200,7 @@ TEST_CASE("what cannot be opened, read, listed or followed is noted under the pa
 }
 
 TEST_CASE("what is put off is noted like what failed, and put off again where a hook says so") {
-  const Tree tree;
+  const RecordedTree tree;
   std::optional<Error> told;
   auto root = Beneath::open_root(tree.path(), [&](std::string_view) { return told; });
   REQUIRE(root);
@@ -220,7 +220,7 @@ TEST_CASE("what is put off is noted like what failed, and put off again where a 
 }
 
 TEST_CASE("listings come in one order, whatever the file system") {
-  const Tree tree;
+  const RecordedTree tree;
   for (const char* name : {"9", "10", "100", "8"}) tree.write(std::string("17/task/") + name, "");
   const auto root = Beneath::open_root(tree.path() + "/17");
   REQUIRE(root);

@@ -31,7 +31,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t kMuch = 1U << 30U;
 
-FileTree sample() {
+FileTree archive_sample() {
   FileTree tree;
   tree.add_file("about.json", "{}\n");
   tree.add_file("proc/17/status", "Name:\tcat\n");
@@ -100,12 +100,12 @@ TEST_CASE("what was written is read again, plain and through gzip, and the same 
   const TemporaryDirectory place;
   for (const bool gzip : {false, true}) {
     const std::string path = place.file(gzip ? "a.tar.gz" : "a.tar");
-    REQUIRE(write_to(path, sample(), gzip));
+    REQUIRE(write_to(path, archive_sample(), gzip));
     const auto loaded = read_tree_archive(path);
     REQUIRE(loaded);
-    CHECK(loaded->tree == sample());
+    CHECK(loaded->tree == archive_sample());
     CHECK(loaded->modified.at("proc/17/status") == 1'795'522'500s);
-    REQUIRE(write_to(place.file("again"), sample(), gzip));
+    REQUIRE(write_to(place.file("again"), archive_sample(), gzip));
     CHECK(read_whole(path) == read_whole(place.file("again")));
   }
   run("tar tf " + place.file("a.tar") + " > /dev/null && tar tzf " + place.file("a.tar.gz") + " > /dev/null");
@@ -113,7 +113,7 @@ TEST_CASE("what was written is read again, plain and through gzip, and the same 
 
 TEST_CASE("other tools and filters made it, with ./ before it or in a directory of its own") {
   const TemporaryDirectory place;
-  REQUIRE(write_to(place.file("a.tar"), sample(), false));
+  REQUIRE(write_to(place.file("a.tar"), archive_sample(), false));
   fs::create_directories(place.path() / "x/host-1");
   run("tar xf " + place.file("a.tar") + " -C " + place.file("x/host-1"));
   for (const char* how : {"cf %/b.tar -C %/x/host-1 .", "cf %/b.tar -C %/x host-1", "cJf %/b.tar -C %/x ./host-1",
@@ -126,12 +126,12 @@ TEST_CASE("other tools and filters made it, with ./ before it or in a directory 
     if (std::system((command + " 2> /dev/null").c_str()) != 0) continue;  // no such filter in this place
     const auto loaded = read_tree_archive(place.file("b.tar"));
     REQUIRE(loaded);
-    CHECK(loaded->tree == sample());
+    CHECK(loaded->tree == archive_sample());
     CHECK(loaded->modified.count("proc/17/status") == 1);
   }
   const auto directory = read_tree_directory(place.file("x"));
   REQUIRE(directory);
-  CHECK(directory->tree == sample());
+  CHECK(directory->tree == archive_sample());
 }
 
 TEST_CASE("each archive of tests/captures is the directory that was unpacked of it") {
@@ -148,11 +148,11 @@ TEST_CASE("each archive of tests/captures is the directory that was unpacked of 
 
 TEST_CASE("no more is written than there may be, and a full disk is told") {
   const TemporaryDirectory place;
-  const auto cut = write_to(place.file("a.tar"), sample(), false, 50'000);
+  const auto cut = write_to(place.file("a.tar"), archive_sample(), false, 50'000);
   REQUIRE_FALSE(cut);
   CHECK(cut.error().kind == ErrorKind::unsupported);
   CHECK(fs::file_size(place.file("a.tar")) <= 50'000);
-  const auto full = write_to("/dev/full", sample(), false);
+  const auto full = write_to("/dev/full", archive_sample(), false);
   REQUIRE_FALSE(full);
   CHECK(full.error().kind == ErrorKind::io);
   CHECK(full.error().message == "write: No space left on device");
@@ -175,7 +175,7 @@ TEST_CASE("what is no archive is told in one sentence") {
 TEST_CASE("an archive that is cut off anywhere is not taken for whole") {
   const TemporaryDirectory place;
   for (const bool gzip : {false, true}) {
-    REQUIRE(write_to(place.file("whole"), sample(), gzip));
+    REQUIRE(write_to(place.file("whole"), archive_sample(), gzip));
     const std::string bytes = read_whole(place.file("whole"));
     const std::size_t end = gzip ? bytes.size() : bytes.find_last_not_of('\0') + 512;
     for (std::size_t size = 0; size < end; size += gzip ? 7 : 256) {
@@ -184,7 +184,7 @@ TEST_CASE("an archive that is cut off anywhere is not taken for whole") {
       const auto loaded = read_tree_archive(place.file("cut"));
       // What is behind the end of the archive within may be missing: nothing of it is.
       if (loaded && gzip) {
-        CHECK(loaded->tree == sample());
+        CHECK(loaded->tree == archive_sample());
       } else {
         complaint(place.file("cut"), ErrorKind::malformed);
       }
@@ -228,7 +228,7 @@ TEST_CASE("members that lead away, or are neither file, directory nor link, are 
 TEST_CASE("more files or bytes than there may be are refused before they are read") {
   const TemporaryDirectory place;
   const std::string path = place.file("x.tar");
-  REQUIRE(write_to(path, sample(), true));
+  REQUIRE(write_to(path, archive_sample(), true));
   CHECK_THAT(complaint(path, ErrorKind::unsupported, {.max_bytes = 50'000}),
              Catch::EndsWith("more than the 50000 bytes that are read"));
   CHECK(complaint(path, ErrorKind::unsupported, {.max_nodes = 3}) == "more than the 3 files that are read");

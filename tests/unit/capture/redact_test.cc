@@ -11,7 +11,7 @@ using namespace defused;
 
 namespace {
 
-const std::string kId = "3bd9ede1fe0b02766920dc46597acfc53e635a5a9bc494cce3d79e78e75b5bde";
+const std::string kContainerId = "3bd9ede1fe0b02766920dc46597acfc53e635a5a9bc494cce3d79e78e75b5bde";
 
 std::string status_of(const std::string& name, const std::string& more) {
   return "Name:\t" + name + "\nState:\tD (disk sleep)\nTgid:\t7\nPid:\t7\nPPid:\t1\n" + more +
@@ -173,11 +173,11 @@ TEST_CASE("mountinfo: paths, sources and unknown options go, the rest of a line 
 
 TEST_CASE("cgroup: hierarchies stay, what is below them does not") {
   Redactor redactor;
-  const std::string text = "9:name=systemd:/docker/" + kId +
+  const std::string text = "9:name=systemd:/docker/" + kContainerId +
                            "\n4:cpu,cpuacct:/system.slice/db.service\n3:name=acme:/x\n"
                            "2:secret:/\n0::/user.slice/user-1000.slice\nsecret\n0::secret\n0::/cut";
   const std::string redacted = redact_one("proc/7/cgroup", text, redactor);
-  CHECK(redacted == "9:name=systemd:/docker/" + redactor.path(kId) +
+  CHECK(redacted == "9:name=systemd:/docker/" + redactor.path(kContainerId) +
                         "\n4:cpu,cpuacct:/system.slice/p-1.service\n3:name=p-2:/p-3\n2:p-4:/\n"
                         "0::/user.slice/p-5.slice\n");
   CHECK(parse_cgroup(redacted).size() == parse_cgroup(text).size());

@@ -7,7 +7,7 @@ using namespace defused;
 
 namespace {
 
-constexpr NamespaceId kId{4026532178};
+constexpr NamespaceId kChanged{4026532178};
 
 NamespaceFinding finding_of(NamespaceId id, bool stuck, Verdict verdict) {
   NamespaceFinding finding;
@@ -25,9 +25,9 @@ NamespaceFinding finding_of(NamespaceId id, bool stuck, Verdict verdict) {
 Report report_of(bool stuck, Verdict verdict, std::vector<Gate> reasons, Mode mode = Mode::observe) {
   Report report;
   report.mode = mode;
-  report.findings.namespaces = {finding_of(kId, stuck, verdict)};
+  report.findings.namespaces = {finding_of(kChanged, stuck, verdict)};
   Decision decision;
-  decision.pid_namespace = kId;
+  decision.pid_namespace = kChanged;
   decision.reasons = std::move(reasons);
   decision.action = decision.reasons.empty() ? Action::abort : Action::hold;
   report.decisions = {decision};
@@ -87,7 +87,7 @@ TEST_CASE("one line when a namespace becomes stuck, changes its verdict or decis
         "connection 40; decision hold: mode");
   CHECK(stuck[0].event == "stuck");
   CHECK(stuck[0].level == LogLevel::warning);
-  CHECK(stuck[0].facts.pid_namespace == kId);
+  CHECK(stuck[0].facts.pid_namespace == kChanged);
   CHECK(stuck[0].facts.init_pid == 4700);
   CHECK(stuck[0].facts.container_id == "0123abcd");
   CHECK(stuck[0].facts.verdict == Verdict::undetermined);

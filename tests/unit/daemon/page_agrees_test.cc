@@ -115,7 +115,7 @@ TEST_CASE("each gate holds the command back on both, or on neither") {
 
 namespace {
 
-constexpr ConnectionId kOther{41};
+constexpr ConnectionId kElsewhere{41};
 
 ConnectionFinding wedged(ConnectionId id) {
   ConnectionFinding connection;
@@ -155,9 +155,9 @@ PassResult two_connections() {
   finding.evidence = Evidence::proven;
   finding.stuck_for = 600s;
   finding.samples = 9;
-  finding.blocked_threads = {waiting_on(kOther), waiting_on(kConnection)};
-  finding.connections = {kConnection, kOther};
-  pass.report.findings.connections = {wedged(kConnection), wedged(kOther)};
+  finding.blocked_threads = {waiting_on(kElsewhere), waiting_on(kConnection)};
+  finding.connections = {kConnection, kElsewhere};
+  pass.report.findings.connections = {wedged(kConnection), wedged(kElsewhere)};
   pass.subject->readings[0].connections = finding.connections;
   return pass;
 }
@@ -233,14 +233,14 @@ TEST_CASE("two namespaces on two connections: the one whose turn is later is not
   findings.namespaces.push_back(finding);
   findings.namespaces[1].id = {4026532999};
   findings.namespaces[1].init.pid = 4691;
-  findings.namespaces[1].connections = {kOther};
-  findings.namespaces[1].blocked_threads = {waiting_on(kOther)};
+  findings.namespaces[1].connections = {kElsewhere};
+  findings.namespaces[1].blocked_threads = {waiting_on(kElsewhere)};
   pass.subject->readings[0].pid_namespaces = {kNamespace, NamespaceId{4026532999}};
   PolicySettings policy;
   policy.mode = pass.report.mode = Mode::enforce;
   pass.report.decisions = decide(findings, policy, Ledger{}, Restraints{}, Instant{10'000s, 10'000s});
   REQUIRE(pass.report.decisions[1].reasons == std::vector<Gate>{Gate::rate_limited});
-  REQUIRE(goes_through_by_hand(findings, policy, kOther));
+  REQUIRE(goes_through_by_hand(findings, policy, kElsewhere));
   CHECK(commands_on_page(pass).count("defused abort 41") == 1);
   const std::string text = render_explanation({pass, Mode::enforce, {}, ExposeSource::redacted});
   CHECK(text.find("# defused abort 41\n") != std::string::npos);
@@ -254,7 +254,7 @@ TEST_CASE("two candidates in the same state: the page hides nothing that explain
       NamespaceFinding& finding = pass.report.findings.namespaces[0];
       BlockedThread thread = waiting_on(kConnection);
       thread.connection.reset();
-      thread.candidates = {kConnection, kOther};
+      thread.candidates = {kConnection, kElsewhere};
       thread.attribution = Attribution::ambiguous;
       finding.verdict = thread.verdict =
           server == ServerState::alive ? Verdict::waiting_on_live_server : Verdict::deadlocked;

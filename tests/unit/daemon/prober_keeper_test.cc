@@ -115,19 +115,20 @@ Result<Child> fork_child(Behaviour behaviour) {
   return child;
 }
 
-class Keeping {
+class ProberKeeping {
  public:
-  explicit Keeping(std::vector<Behaviour> behaviours, std::vector<LostProber> recorded = {}, std::uint32_t cap = 8)
+  explicit ProberKeeping(std::vector<Behaviour> behaviours, std::vector<LostProber> recorded = {},
+                         std::uint32_t cap = 8)
       : is_recorded(write_lost_probers(record, recorded)), behaviours_(std::move(behaviours)) {
     set_cap(cap);
   }
-  ~Keeping() {
+  ~ProberKeeping() {
     keeper.begin_stop();
     keeper.force_stop();
     until([&] { return keeper.stopped(); });
   }
-  Keeping(const Keeping&) = delete;
-  Keeping& operator=(const Keeping&) = delete;
+  ProberKeeping(const ProberKeeping&) = delete;
+  ProberKeeping& operator=(const ProberKeeping&) = delete;
 
   void set_cap(std::uint32_t cap) {
     Settings settings;
@@ -200,7 +201,7 @@ class Keeping {
 }  // namespace
 
 TEST_CASE("passes are ordered at the interval and reports arrive") {
-  Keeping keeping({Behaviour::good});
+  ProberKeeping keeping({Behaviour::good});
   CHECK(keeping.status().prober_blind == 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 3; }));
   CHECK(keeping.spawned.size() == 1);
@@ -208,14 +209,14 @@ TEST_CASE("passes are ordered at the interval and reports arrive") {
 }
 
 TEST_CASE("one that misses the deadline of its phase is killed and replaced") {
-  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
+  ProberKeeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.size() == 2);
   CHECK(keeping.status().probers_lost == 0);  // it did die of SIGKILL
 }
 
 TEST_CASE("one that was killed and dies is not taken for a lost one, at the lowest cap either") {
-  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good}, {}, 1);
+  ProberKeeping keeping({Behaviour::hangs_in_pass, Behaviour::good}, {}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.size() == 2);
   CHECK(keeping.status().at_cap == 0);
@@ -223,13 +224,13 @@ TEST_CASE("one that was killed and dies is not taken for a lost one, at the lowe
 }
 
 TEST_CASE("one that never becomes ready is replaced too") {
-  Keeping keeping({Behaviour::never_ready, Behaviour::good});
+  ProberKeeping keeping({Behaviour::never_ready, Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.size() == 2);
 }
 
 TEST_CASE("one that dies is replaced at once, one that keeps dying with a delay") {
-  Keeping keeping({Behaviour::dies_in_pass});
+  ProberKeeping keeping({Behaviour::dies_in_pass});
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 3; }));
   const Nanoseconds begin = keeping.clock.now().boottime;
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 4; }));
@@ -237,7 +238,7 @@ TEST_CASE("one that dies is replaced at once, one that keeps dying with a delay"
 }
 
 TEST_CASE("another mode is another prober, which is not counted and goes on at once") {
-  Keeping keeping({Behaviour::good});
+  ProberKeeping keeping({Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 2; }));
   keeping.set_mode(Mode::dry_run);  // the sandbox is that of observe
   REQUIRE(keeping.until([&] { return keeping.reports >= 4; }));
@@ -259,7 +260,7 @@ TEST_CASE("another mode is another prober, which is not counted and goes on at o
 }
 
 TEST_CASE("at the cap one with another sandbox goes on until somebody may follow") {
-  Keeping keeping({Behaviour::leaves_reader, Behaviour::good}, {}, 1);
+  ProberKeeping keeping({Behaviour::leaves_reader, Behaviour::good}, {}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 2; }));
   REQUIRE(keeping.status().lost_probers_left == 1);
   keeping.set_mode(Mode::enforce, 1);
@@ -272,7 +273,7 @@ TEST_CASE("at the cap one with another sandbox goes on until somebody may follow
 }
 
 TEST_CASE("one that does not leave is killed, and its successor comes") {
-  Keeping keeping({Behaviour::does_not_leave, Behaviour::good});
+  ProberKeeping keeping({Behaviour::does_not_leave, Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   keeping.set_mode(Mode::enforce);
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 2; }));
@@ -282,7 +283,7 @@ TEST_CASE("one that does not leave is killed, and its successor comes") {
 }
 
 TEST_CASE("a stop is obeyed") {
-  Keeping keeping({Behaviour::good});
+  ProberKeeping keeping({Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   keeping.keeper.begin_stop();
   CHECK(keeping.until([&] { return keeping.keeper.stopped(); }));
@@ -293,7 +294,7 @@ TEST_CASE("the cap holds at a new start, and ends when one of those left ends") 
   Sleeper sleeper;
   const std::uint64_t inode = inode_of(open_pidfd(sleeper.pid));
   const bool unique = inode != inode_of(open_pidfd(getpid()));
-  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, unique ? inode : 0}}, 1);
+  ProberKeeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, unique ? inode : 0}}, 1);
   keeping.turn_for(200ms);
   CHECK(keeping.spawned.empty());
   CHECK(keeping.status().at_cap == 1);
@@ -316,7 +317,7 @@ TEST_CASE("a recorded number that is another process by now does not count") {
   const Sleeper sleeper;
   const std::uint64_t inode = inode_of(open_pidfd(sleeper.pid));
   if (inode == inode_of(open_pidfd(getpid()))) return;  // before Linux 6.9 nobody can tell
-  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, inode + 1}}, 1);
+  ProberKeeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, inode + 1}}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.status().lost_probers_left == 0);
 }
@@ -325,14 +326,14 @@ TEST_CASE("a number that nobody has does not count") {
   Sleeper sleeper;
   const ProcessId id{sleeper.pid, 1};
   sleeper.end();
-  Keeping keeping({Behaviour::good}, {{id, 0}}, 1);
+  ProberKeeping keeping({Behaviour::good}, {{id, 0}}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.spawned.front() == std::vector<std::string>{"internal-prober", "--keep-records"});
 }
 
 TEST_CASE("what was recorded without inode counts until a prober knows better") {
   const Sleeper sleeper;
-  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 77}, 0}}, 2);
+  ProberKeeping keeping({Behaviour::good}, {{{sleeper.pid, 77}, 0}}, 2);
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.status().lost_probers_left == 1);
   CHECK(keeping.spawned.front() ==
@@ -348,7 +349,7 @@ TEST_CASE("what was recorded without inode counts until a prober knows better") 
 }
 
 TEST_CASE("a pass may act only with the lock, which is let go of between passes") {
-  Keeping keeping({Behaviour::good});
+  ProberKeeping keeping({Behaviour::good});
   REQUIRE(keeping.until([&] { return keeping.reports >= 1; }));
   CHECK(keeping.bar == Bar::none);
   ActorLock other(keeping.directory.path());
@@ -361,7 +362,7 @@ TEST_CASE("a pass may act only with the lock, which is let go of between passes"
 }
 
 TEST_CASE("while a pass runs nobody else gets the lock, and a prober that was killed holds none") {
-  Keeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
+  ProberKeeping keeping({Behaviour::hangs_in_pass, Behaviour::good});
   ActorLock other(keeping.directory.path());
   REQUIRE(keeping.until([&] { return keeping.spawned.size() == 1; }));
   keeping.turn_for(50ms);
@@ -373,14 +374,14 @@ TEST_CASE("while a pass runs nobody else gets the lock, and a prober that was ki
 }
 
 TEST_CASE("a lock that cannot be opened is a bar") {
-  Keeping keeping({Behaviour::good});
+  ProberKeeping keeping({Behaviour::good});
   std::filesystem::create_directory(keeping.directory.file("actor.lock"));
   REQUIRE(keeping.until([&] { return keeping.reports >= 1 && keeping.bar == Bar::no_lock; }));
 }
 
 TEST_CASE("a higher cap starts a prober at once") {
   const Sleeper sleeper;
-  Keeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, 0}}, 1);
+  ProberKeeping keeping({Behaviour::good}, {{{sleeper.pid, 1}, 0}}, 1);
   keeping.turn_for(100ms);
   CHECK(keeping.spawned.empty());
   keeping.set_cap(2);
@@ -388,7 +389,7 @@ TEST_CASE("a higher cap starts a prober at once") {
 }
 
 TEST_CASE("a reader left behind counts, and at the cap the prober is told to read no more of what hangs") {
-  Keeping keeping({Behaviour::leaves_reader}, {}, 1);
+  ProberKeeping keeping({Behaviour::leaves_reader}, {}, 1);
   REQUIRE(keeping.until([&] { return keeping.reports >= 3; }));
   CHECK(keeping.spawned.size() == 1);
   CHECK(keeping.status().lost_probers_left == 1);

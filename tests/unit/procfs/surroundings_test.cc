@@ -15,10 +15,10 @@ using namespace std::chrono_literals;
 namespace {
 
 // A /proc of our own; gone with the test.
-class Tree {
+class HolderTree {
  public:
-  Tree() = default;
-  explicit Tree(const std::filesystem::path& below) : root_(below) {}
+  HolderTree() = default;
+  explicit HolderTree(const std::filesystem::path& below) : root_(below) {}
 
   void write(const std::string& path, const std::string& text) const { root_.write(path, text); }
   void add_status(const std::string& base, int pid, int threads) const {
@@ -76,7 +76,7 @@ ReadHook fail_reads(std::map<std::string, int>& seen, const std::string& path, i
 }  // namespace
 
 TEST_CASE("a holder without status") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10);
   tree.add_process(20);
   tree.add_device("20", 3);
@@ -97,7 +97,7 @@ TEST_CASE("a holder without status") {
 }
 
 TEST_CASE("a server that came after the walk is read too") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10);
   tree.add_process(20);
   tree.add_device("20", 3);
@@ -109,7 +109,7 @@ TEST_CASE("a server that came after the walk is read too") {
 }
 
 TEST_CASE("a process that ends before its mounts are read does not hide its namespace") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10, 1, true);
   tree.add_process(11, 1, true);
   std::map<std::string, int> seen;
@@ -124,7 +124,7 @@ TEST_CASE("a process that ends before its mounts are read does not hide its name
 }
 
 TEST_CASE("what one thread alone has") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10, 2);
   tree.add_status("10/task/10", 10, 2);
   tree.add_status("10/task/12", 12, 2);
@@ -149,7 +149,7 @@ TEST_CASE("what one thread alone has") {
 }
 
 TEST_CASE("a process with 100,000 descriptors is read whole, or its rest is a gap") {
-  const Tree tree(std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path());
+  const HolderTree tree(std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path());
   tree.add_process(10, 1, true);
   constexpr int kTexts = 10;  // the others are links to them: a file of ext4 has 65,000 at most
   for (int number = 0; number < 100'000; ++number) {
@@ -179,7 +179,7 @@ TEST_CASE("a process with 100,000 descriptors is read whole, or its rest is a ga
 }
 
 TEST_CASE("over its budget the index is not whole, and says so") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10);
   tree.add_process(20);
   tree.add_device("20", 3);
@@ -198,7 +198,7 @@ TEST_CASE("over its budget the index is not whole, and says so") {
 }
 
 TEST_CASE("users: those with a file on a FUSE mount") {
-  const Tree tree;
+  const HolderTree tree;
   tree.add_process(10, 1, true);
   tree.add_process(20, 1, true);
   tree.add_file("20", 4, 66);

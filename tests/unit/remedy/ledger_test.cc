@@ -24,7 +24,7 @@ namespace fs = std::filesystem;  // for a directory of our own only
 using nlohmann::json;
 
 constexpr const char* kBoot = "8cdd2b5a-0000-4000-8000-000000000001";
-const Instant kNow{2h, 1'795'522'500s};
+const Instant kLedgerNow{2h, 1'795'522'500s};
 
 Ledger make_ledger() {
   Ledger ledger;
@@ -75,7 +75,7 @@ template <typename Change>
 std::string trouble_of(Change change) {
   json object = object_of(make_ledger());
   change(object);
-  const auto parsed = parse_ledger(with_checksum(object.dump()), kBoot, kNow);
+  const auto parsed = parse_ledger(with_checksum(object.dump()), kBoot, kLedgerNow);
   if (parsed) return "nothing";
   CHECK(parsed.error().kind == ErrorKind::malformed);
   return parsed.error().message;
@@ -84,18 +84,18 @@ std::string trouble_of(Change change) {
 }  // namespace
 
 TEST_CASE("what is written is read again") {
-  const auto parsed = parse_ledger(render_ledger(make_ledger(), kBoot), kBoot, kNow);
+  const auto parsed = parse_ledger(render_ledger(make_ledger(), kBoot), kBoot, kLedgerNow);
   REQUIRE(parsed);
   check_same(*parsed, make_ledger());
   for (const Outcome outcome : AllWords<Outcome>::values) {
     Ledger ledger = make_ledger();
     ledger.entries[0].outcome = outcome;
-    CHECK(parse_ledger(render_ledger(ledger, kBoot), kBoot, kNow)->entries[0].outcome == outcome);
+    CHECK(parse_ledger(render_ledger(ledger, kBoot), kBoot, kLedgerNow)->entries[0].outcome == outcome);
   }
   for (const BreakerCause cause : AllWords<BreakerCause>::values) {
     Ledger ledger = make_ledger();
     ledger.breaker.cause = cause;
-    CHECK(parse_ledger(render_ledger(ledger, kBoot), kBoot, kNow)->breaker.cause == cause);
+    CHECK(parse_ledger(render_ledger(ledger, kBoot), kBoot, kLedgerNow)->breaker.cause == cause);
   }
 }
 
@@ -121,19 +121,20 @@ TEST_CASE("a change of any byte is seen") {
   for (std::size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 1);
-    if (parse_ledger(bad, kBoot, kNow)) FAIL("byte " << i << " of " << good);
+    if (parse_ledger(bad, kBoot, kLedgerNow)) FAIL("byte " << i << " of " << good);
   }
   for (std::size_t length = 0; length < good.size(); ++length) {
-    if (parse_ledger(good.substr(0, length), kBoot, kNow)) FAIL("cut at " << length);
+    if (parse_ledger(good.substr(0, length), kBoot, kLedgerNow)) FAIL("cut at " << length);
   }
-  CHECK_FALSE(parse_ledger(good + "\n", kBoot, kNow));
-  CHECK_THAT(parse_ledger("{}\ncrc32 00000000\n", kBoot, kNow).error().message, Catch::Contains("checksum"));
-  CHECK_THAT(parse_ledger("nothing", kBoot, kNow).error().message, Catch::Contains("expected an object, a newline"));
+  CHECK_FALSE(parse_ledger(good + "\n", kBoot, kLedgerNow));
+  CHECK_THAT(parse_ledger("{}\ncrc32 00000000\n", kBoot, kLedgerNow).error().message, Catch::Contains("checksum"));
+  CHECK_THAT(parse_ledger("nothing", kBoot, kLedgerNow).error().message,
+             Catch::Contains("expected an object, a newline"));
 }
 
 TEST_CASE("what has the right checksum and is no ledger is told by name") {
   const auto text_of = [](const std::string& object) {
-    return parse_ledger(with_checksum(object), kBoot, kNow).error().message;
+    return parse_ledger(with_checksum(object), kBoot, kLedgerNow).error().message;
   };
   CHECK(text_of("x") == "the first line: expected a JSON object");
   CHECK(text_of("[]") == "the ledger: expected an object");
@@ -182,7 +183,7 @@ TEST_CASE("an entry that is wrong is told by its number and key") {
 TEST_CASE("strings come back harmless and bounded") {
   json object = object_of(make_ledger());
   object["entries"][0]["detail"] = "a\nb\x1b[31m" + std::string(5000, 'x');
-  const auto parsed = parse_ledger(with_checksum(object.dump()), kBoot, kNow);
+  const auto parsed = parse_ledger(with_checksum(object.dump()), kBoot, kLedgerNow);
   REQUIRE(parsed);
   CHECK_THAT(parsed->entries[0].detail, Catch::StartsWith("a\\x0ab\\x1b[31mx"));
   CHECK(parsed->entries[0].detail.size() == 1024);
@@ -197,15 +198,15 @@ TEST_CASE("a full ledger with long details fits, and one that is too full keeps 
   ledger.breaker.detail = entry.detail;
   const std::string text = render_ledger(ledger, kBoot);
   CHECK(text.size() < LedgerFile::kMaxBytes);
-  const auto parsed = parse_ledger(text, kBoot, kNow);
+  const auto parsed = parse_ledger(text, kBoot, kLedgerNow);
   REQUIRE(parsed);
   CHECK(parsed->entries.size() == kMaxLedgerEntries);
   CHECK(parsed->entries.back().connection == ConnectionId{77});
-  CHECK_FALSE(parse_ledger(std::string(LedgerFile::kMaxBytes + 1, ' '), kBoot, kNow));
+  CHECK_FALSE(parse_ledger(std::string(LedgerFile::kMaxBytes + 1, ' '), kBoot, kLedgerNow));
 }
 
 TEST_CASE("after a reboot only time and outcome mean anything") {
-  const Instant now{10min, kNow.wall + 30min};
+  const Instant now{10min, kLedgerNow.wall + 30min};
   const std::string text = render_ledger(make_ledger(), kBoot);
   for (const char* boot : {"another", ""}) {
     const auto parsed = parse_ledger(text, boot, now);
@@ -227,7 +228,7 @@ TEST_CASE("after a reboot only time and outcome mean anything") {
 }
 
 TEST_CASE("a boot that cannot be told is another one, even where the file knows none either") {
-  const auto parsed = parse_ledger(render_ledger(make_ledger(), ""), "", kNow);
+  const auto parsed = parse_ledger(render_ledger(make_ledger(), ""), "", kLedgerNow);
   REQUIRE(parsed);
   CHECK(parsed->entries[0].connection == ConnectionId{});
 }
@@ -243,8 +244,8 @@ TEST_CASE("a wall clock that was set back makes an action one of now") {
 TEST_CASE("the file is the ledger's home") {
   const StateDirectory state;
   LedgerFile file(state.path(), kBoot);
-  REQUIRE(file.load(kNow));
-  CHECK(file.load(kNow)->entries.empty());
+  REQUIRE(file.load(kLedgerNow));
+  CHECK(file.load(kLedgerNow)->entries.empty());
   CHECK_FALSE(fs::exists(state.path()));  // reading makes nothing
   CHECK_FALSE(file.changed());
   REQUIRE(file.save(make_ledger()));
@@ -252,9 +253,9 @@ TEST_CASE("the file is the ledger's home") {
   CHECK(mode_of(state.path()) == 0700);
   CHECK(mode_of(state.file("ledger.json")) == 0600);
   CHECK(state.text("ledger.json") == render_ledger(make_ledger(), kBoot));
-  check_same(*LedgerFile(state.path(), kBoot).load(kNow), make_ledger());
+  check_same(*LedgerFile(state.path(), kBoot).load(kLedgerNow), make_ledger());
   REQUIRE(file.save(Ledger{}));
-  CHECK(file.load(kNow)->entries.empty());
+  CHECK(file.load(kLedgerNow)->entries.empty());
 }
 
 TEST_CASE("a change by somebody else is noticed") {
@@ -264,20 +265,20 @@ TEST_CASE("a change by somebody else is noticed") {
   REQUIRE(mine.save(make_ledger()));
   CHECK_FALSE(mine.changed());
   CHECK(other.changed());
-  REQUIRE(other.load(kNow));
+  REQUIRE(other.load(kLedgerNow));
   CHECK_FALSE(other.changed());
   REQUIRE(other.save(make_ledger()));
   CHECK_FALSE(other.changed());
   CHECK(mine.changed());
-  REQUIRE(mine.load(kNow));
+  REQUIRE(mine.load(kLedgerNow));
   CHECK_FALSE(mine.changed());
   fs::remove(state.file("ledger.json"));
   CHECK(mine.changed());
-  REQUIRE(mine.load(kNow));
+  REQUIRE(mine.load(kLedgerNow));
   CHECK_FALSE(mine.changed());
   state.write("ledger.json", "junk");
   CHECK(mine.changed());
-  CHECK_FALSE(mine.load(kNow));
+  CHECK_FALSE(mine.load(kLedgerNow));
   CHECK_FALSE(mine.changed());  // the same junk need not be read again
 }
 
@@ -285,7 +286,7 @@ TEST_CASE("what is no file of ours is not read") {
   const StateDirectory state;
   const LedgerFile file(state.path(), kBoot);
   const auto trouble = [&] {
-    const auto loaded = file.load(kNow);
+    const auto loaded = file.load(kLedgerNow);
     REQUIRE_FALSE(loaded);
     CHECK(loaded.error().kind == ErrorKind::malformed);
     return loaded.error().message;
@@ -377,19 +378,19 @@ TEST_CASE("a check takes real room and leaves nothing") {
 TEST_CASE("a state directory that cannot be used") {
   const StateDirectory state;
   LedgerFile deep(state.path() + "/deeper", kBoot);
-  CHECK(deep.load(kNow));
+  CHECK(deep.load(kLedgerNow));
   CHECK(deep.check().error().kind == ErrorKind::gone);
   CHECK(deep.save(Ledger{}).error().kind == ErrorKind::gone);
   fs::create_directories(state.path());
   state.write("deeper", "a file");
-  CHECK(deep.load(kNow).error().kind == ErrorKind::io);
+  CHECK(deep.load(kLedgerNow).error().kind == ErrorKind::io);
   CHECK(deep.save(Ledger{}).error().kind == ErrorKind::io);
 }
 
 TEST_CASE("a corrupt one is set aside under its time, the newest four are kept") {
   const StateDirectory state;
   LedgerFile file(state.path(), kBoot);
-  Instant now = kNow;
+  Instant now = kLedgerNow;
   for (int i = 0; i < 6; ++i, now.wall += 1s) {
     std::filesystem::remove(state.file("ledger.json"));
     state.write("ledger.json", std::to_string(i));
