@@ -36,11 +36,13 @@ class Kill(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
 
     def check_step(self, step, whom):
-        shutil.rmtree(os.path.join(self.directory, "state"), ignore_errors=True)
+        state = os.path.join(self.directory, "state")
+        shutil.rmtree(state, ignore_errors=True)
+        os.mkdir(state, mode=0o700)
+        with open(os.path.join(state, "inhibit"), "w", encoding="ascii") as file:  # before it starts: it acts within a second
+            file.write("until the ambush stands\n")
         with Lab("flush_thread", fstype="defusedlab") as lab:
             with enforcing(self.directory) as daemon:
-                code, _, errors = defused(daemon, "pause", "until the ambush stands")
-                self.assertEqual(code, 0, errors)
                 wait_until(lambda: daemon.metric("defused_inhibited") == 1, 10, daemon.log())
                 prober, supervisor = daemon.child("defused-prober"), daemon.supervisor()
                 victims = {"prober": [prober], "supervisor": [supervisor],

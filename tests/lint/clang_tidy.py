@@ -82,6 +82,14 @@ def make_salt():
     return version + b"".join(file.read_bytes() for file in configurations)
 
 
+def put_configurations_beside(build):
+    """clang-tidy looks for its configuration beside a file and above it: for files of CMake's that is the build directory."""
+    for file in (ROOT / "tests").rglob(".clang-tidy"):
+        place = build / file.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+
+
 def prune_cache():
     CACHE.mkdir(parents=True, exist_ok=True)
     for file in CACHE.iterdir():
@@ -97,6 +105,7 @@ def main():
     options = parser.parse_args()
     build = options.build.resolve()
     prune_cache()
+    put_configurations_beside(build)
     salt = b"" if options.no_cache else make_salt()
     commands = own_commands(build)
     unclean = looked_at = 0
