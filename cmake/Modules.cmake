@@ -12,13 +12,14 @@ target_compile_definitions(defused_options INTERFACE _GNU_SOURCE)
 if(DEFUSED_WERROR)
   target_compile_options(defused_options INTERFACE -Werror)
 endif()
-# Where sources are compiled as one the others' names are in sight, and gcc takes what is included for a header.
-set(unity $<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>)
-target_compile_options(defused_options INTERFACE $<${unity}:-Wno-shadow>
-                       $<$<AND:${unity},$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
 # Assertions are long to optimise and quick to run: the tests themselves are compiled without, what they test is not.
 set(test_program $<BOOL:$<TARGET_PROPERTY:DEFUSED_TEST>>)
 target_compile_options(defused_options INTERFACE $<${test_program}:-O0> $<${test_program}:-g1>)
+# Where sources are compiled as one the others' names are in sight, and gcc takes what is included for a header. Shadows of
+# the program are found where it is compiled source by source (release), those of tests here.
+set(unity $<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>)
+target_compile_options(defused_options INTERFACE $<$<AND:${unity},$<NOT:${test_program}>>:-Wno-shadow>
+                       $<$<AND:${unity},$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
 if(DEFUSED_SANITIZE)
   # UBSan looks at what is tested; of assertions it would double the size, and a third of the time goes there.
   # gcc's -Og compiles twice as fast as its -O1 and runs as fast; clang's -Og is its -O1.
@@ -77,7 +78,7 @@ function(defused_test name)
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES DEFUSED_TEST ON)
   if(NOT DEFINED CMAKE_UNITY_BUILD)
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} catch_main defused_options)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

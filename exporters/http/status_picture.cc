@@ -39,8 +39,6 @@ struct Picture {
   std::size_t back_to = 0;
 };
 
-std::string text_of(auto word) { return std::string(to_string(word)); }
-
 std::string name_of(const std::string& comm) { return comm.empty() ? "" : "'" + comm + "'"; }
 
 // Its name among the members: that of the thread may be another one.

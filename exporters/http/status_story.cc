@@ -52,8 +52,6 @@ constexpr auto kTelling = std::to_array<std::string_view>({"*fuse*",
                                                            "io_schedule*",
                                                            "wait_on_page_*"});
 
-std::string text_of(auto word) { return std::string(to_string(word)); }
-
 const std::optional<Container>& container_of(const Story& story) {
   return story.finding != nullptr ? story.finding->container : story.exit->container;
 }

@@ -20,8 +20,6 @@ constexpr std::size_t kMostDying = 50;
 constexpr std::size_t kMostGaps = 50;
 constexpr std::size_t kColumns = 120;  // of one name in a table
 
-std::string text_of(auto word) { return std::string(to_string(word)); }
-
 // A table with its head, open for its rows.
 class Table {
  public:

@@ -22,6 +22,9 @@ void add_time(Html& html, Nanoseconds wall);
 /// The same with "(3 min 12 s)" behind it: how long ago that was when the pass began.
 void add_since(Html& html, Nanoseconds wall, Nanoseconds age);
 
+/// The word that reports have for a value of an enumeration (model/codec.h).
+std::string text_of(auto word) { return std::string(to_string(word)); }
+
 /// The first `columns` columns of `text`, with ".." where something was cut. Characters from U+1100 on take two.
 std::string cut(std::string_view text, std::size_t columns);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "procfs/malformed.h"
 #include "procfs/parse.h"
 
 namespace defused {
@@ -12,10 +13,6 @@ namespace defused {
 namespace {
 
 constexpr std::uint64_t kSigkillBit = 1U << 8U;  // signal 9 is bit 8 of a mask
-
-Failure malformed(std::string_view what, std::string_view found) {
-  return fail(ErrorKind::malformed, std::string(what) + ": '" + sanitize(found, 64) + "'");
-}
 
 // One letter of the kernel's (fs/proc/array.c, task_state_array): R S D T t X Z P I, and K W x of older ones.
 bool is_state(std::string_view text) {

@@ -6,15 +6,12 @@
 #include <string>
 
 #include "base/text.h"
+#include "procfs/malformed.h"
 #include "procfs/parse.h"
 
 namespace defused {
 
 namespace {
-
-Failure malformed_table(std::string_view what, std::string_view found) {
-  return fail(ErrorKind::malformed, std::string(what) + ": '" + sanitize(found, 64) + "'");
-}
 
 bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
 
@@ -124,7 +121,7 @@ Result<MountTable> parse_mountinfo(std::string_view text, std::size_t max_lines)
       return table;
     }
     const std::string_view line = take_field(text, '\n');
-    if (!take_mount_line(line, table)) return malformed_table("mountinfo", line);
+    if (!take_mount_line(line, table)) return malformed("mountinfo", line);
   }
   return table;
 }
@@ -133,7 +130,7 @@ Result<std::pair<int, int>> parse_first_mount(std::string_view text) {
   std::string_view rest = text;
   const auto mount_id = parse_mount_id(take_field(rest, ' '));
   const auto parent_id = parse_mount_id(take_field(rest, ' '));
-  if (!mount_id || !parent_id || rest.empty()) return malformed_table("mountinfo", text);
+  if (!mount_id || !parent_id || rest.empty()) return malformed("mountinfo", text);
   return std::pair(*mount_id, *parent_id);
 }
 
@@ -191,21 +188,20 @@ Result<DescriptorInfo> parse_fdinfo(std::string_view text, bool truncated) {
     const std::string_view value = trim(line);
     if (key == "mnt_id" && info.mount_id < 0) {  // the first: a driver may print a name that somebody chose
       const auto id = parse_mount_id(value);
-      if (!id) return malformed_table("fdinfo: mnt_id", value);
+      if (!id) return malformed("fdinfo: mnt_id", value);
       info.mount_id = *id;
     } else if (key == "flags") {
       const auto flags = parse_octal(value);
-      if (!flags) return malformed_table("fdinfo: flags", value);
+      if (!flags) return malformed("fdinfo: flags", value);
       info.flags = *flags;
     } else if (key == "fuse_connection") {
       const auto id = parse_u64(value);
-      if (!id || *id > std::numeric_limits<std::uint32_t>::max())
-        return malformed_table("fdinfo: fuse_connection", value);
+      if (!id || *id > std::numeric_limits<std::uint32_t>::max()) return malformed("fdinfo: fuse_connection", value);
       info.fuse_connection = ConnectionId{static_cast<std::uint32_t>(*id)};
     }
     could_go_on = could_go_on && is_common_key(key);
   }
-  if (could_go_on) return malformed_table("fdinfo: cut short before what the driver says", text);
+  if (could_go_on) return malformed("fdinfo: cut short before what the driver says", text);
   if (info.mount_id < 0) return fail(ErrorKind::malformed, "fdinfo: no mnt_id");
   return info;
 }
@@ -215,10 +211,10 @@ Result<NamespaceId> parse_namespace_link(std::string_view text, std::string_view
   std::string_view rest = text;
   const std::string_view name = take_field(rest, ':');
   if (name != kind || rest.size() < 3 || rest.front() != '[' || rest.back() != ']') {
-    return malformed_table("namespace link", text);
+    return malformed("namespace link", text);
   }
   const auto inode = parse_u64(rest.substr(1, rest.size() - 2));
-  if (!inode) return malformed_table("namespace link", text);
+  if (!inode) return malformed("namespace link", text);
   return NamespaceId{*inode};
 }
 
